@@ -292,3 +292,14 @@ async def test_a_copy_begins_when_it_is_wanted(console: Browsing) -> None:
     assert page.path == "/console/campaigns/copy/edit"
     document = (await show_campaign(console.services, (PROGRAM, "copy"), None)).document
     assert (document["from"], document["until"]) == ("2027-05-03T00:00:00", "2027-05-08T00:00:00")
+
+
+async def test_granted_points_are_added_up_when_somebody_asks(console: Browsing) -> None:
+    browser = await console.signed_in("marketer")
+    await begin(browser, "granting")
+    page = await browser.open("/console/campaigns?search=granting")
+    assert "Granted" not in page.text
+    (link,) = [link for link in page.links if link.endswith("&granted=yes")]
+    page = await browser.open(f"/console/campaigns{link}")
+    assert "Granted" in page.text
+    assert "0 points" in page.text

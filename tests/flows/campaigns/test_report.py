@@ -14,10 +14,8 @@ from engage.settings import Settings
 from engage.store.campaigns.report import (
     CampaignWindow,
     Outcome,
-    read_countries,
-    read_hours,
+    read_grants,
     read_outcomes,
-    read_totals,
 )
 from tests.support.activities import PROGRAM, services_with_activities
 from tests.support.clock import NOON
@@ -83,12 +81,10 @@ async def test_points_credits_and_members_are_counted_without_what_was_taken_bac
     await add(services, key="b+spring", members=3, campaign="spring", taken=4)
     await add(services, key="c+other", members=3, campaign="other")
     async with transaction(services.db) as conn:
-        totals = await read_totals(conn, (PROGRAM, "spring"))
-        hours = await read_hours(conn, (PROGRAM, "spring"), most=10)
-        countries = await read_countries(conn, (PROGRAM, "spring"))
-    assert (totals.points, totals.credits, totals.members) == (6 * 10 + 3 * 6, 9, 6)
-    assert [(each.hour, each.points, each.credits) for each in hours] == [(NOON, 78, 9)]
-    assert [(each.country, each.points, each.credits, each.members) for each in countries] == [
+        grants = await read_grants(conn, (PROGRAM, "spring"), most=10)
+    assert (grants.points, grants.credits, grants.members) == (6 * 10 + 3 * 6, 9, 6)
+    assert [(each.hour, each.points, each.credits) for each in grants.by_hour] == [(NOON, 78, 9)]
+    assert [(each.country, each.points, each.credits, each.members) for each in grants.by_country] == [
         ("ES", 4 * 10 + 2 * 6, 6, 4),
         ("FR", 2 * 10 + 1 * 6, 3, 2),
     ]

@@ -34,6 +34,7 @@ ADDRESSES: Final[Mapping[str, tuple[str, ...]]] = {
         "/console/campaigns?search=campaign+7",
         "/console/campaigns?state=running",
         "/console/campaigns?month={next_month}",
+        "/console/campaigns?granted=yes",
     ),
     "/console/campaigns/new": (f"/console/campaigns/new?program={ENGAGED}",),
     "/console/campaigns/{campaign_id:str}": (_CAMPAIGN,),
@@ -41,6 +42,7 @@ ADDRESSES: Final[Mapping[str, tuple[str, ...]]] = {
     "/console/campaigns/{campaign_id:str}/report": (
         f"{_CAMPAIGN}/report",
         "/console/campaigns/c-4/report",
+        f"{_CAMPAIGN}/report?holdout=yes",
     ),
     "/console/campaigns/{campaign_id:str}/versions": (f"{_CAMPAIGN}/versions",),
     "/console/campaigns/{campaign_id:str}/try": (f"{_CAMPAIGN}/try",),
@@ -49,6 +51,9 @@ ADDRESSES: Final[Mapping[str, tuple[str, ...]]] = {
         f"{_CAMPAIGN}/backtests/{{backtest}}",
     ),
     "/console/rewards": ("/console/rewards",),
+    "/console/rewards/{program_id:str}/{version:str}/terms": (
+        f"/console/rewards/{ENGAGED}/{{version}}/terms",
+    ),
     "/console/quizzes": ("/console/quizzes",),
     "/console/quizzes/new": ("/console/quizzes/new",),
     "/console/quizzes/{program_id:str}/{definition_id:str}": (f"/console/quizzes/{ENGAGED}/quiz",),

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engage.flows.campaigns.overview import CampaignItem
+from engage.flows.campaigns.overview import CampaignOutline
 
 _INSTANT: Final = timedelta(microseconds=1)
 
@@ -15,7 +15,7 @@ _INSTANT: Final = timedelta(microseconds=1)
 class Bar(Struct, frozen=True):
     """A campaign in a month: the days before it, its own, and those after it. They add up to the month."""
 
-    campaign: CampaignItem
+    campaign: CampaignOutline
     before: int
     days: int
     after: int
@@ -53,7 +53,7 @@ class Month(Struct, frozen=True):
         return max(running, default=0)
 
 
-def month_of(first: date, today: date, campaigns: Iterable[CampaignItem]) -> Month:
+def month_of(first: date, today: date, campaigns: Iterable[CampaignOutline]) -> Month:
     """Lay campaigns out in the month that begins on `first`, by their own local days."""
     days = monthrange(first.year, first.month)[1]
     last = first.replace(day=days)

@@ -45,10 +45,12 @@ class CampaignController(Controller):
 
     @get("/report", opt=needs(Permission.VIEW))
     async def report(self, request: HtmlRequest, campaign_id: CampaignId) -> Response[bytes]:
-        """The report alone: the page asks for it again while the campaign runs."""
+        """The report alone: the page asks for it again while the campaign runs. The comparison with members
+        held out is made when somebody asks for it.
+        """
         visitor = visitor_of(request)
         key = await find(request, visitor, campaign_id)
-        report = await report_campaign(visitor.services, key)
+        report = await report_campaign(visitor.services, key, compares=asked(request, "holdout") == "yes")
         return page(
             request,
             visitor,

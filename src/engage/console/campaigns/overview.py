@@ -12,7 +12,7 @@ from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.campaigns.lifecycle import State
 from engage.domain.operators.roles import Permission
-from engage.flows.campaigns.overview import CampaignItem, Place, Wanted, list_campaigns
+from engage.flows.campaigns.overview import CampaignOutline, Place, Wanted, list_outlines, read_granted
 
 STATES: Final = get_args(State)
 
@@ -33,17 +33,25 @@ class CampaignListController(Controller):
         programs = [known for known in visitor.programs if program in ("", known)]
         chosen = state if state in STATES else None
         wanted = Wanted(state=chosen, text=search)  # type: ignore[arg-type]  # One of the states.
-        found = await list_campaigns(visitor.services, programs, wanted, after=_place(after), limit=_PAGE + 1)
+        found = await list_outlines(visitor.services, programs, wanted, after=_place(after), limit=_PAGE + 1)
         rows = [item for _, item in found[:_PAGE]]
+        granted = await read_granted(visitor.services, rows) if asked(request, "granted") else None
         return page(
             request,
             visitor,
             "campaigns/overview.html",
             programs=visitor.programs,
             states=STATES,
-            chosen={"program": program, "state": chosen or "", "search": search, "month": month},
+            chosen={
+                "program": program,
+                "state": chosen or "",
+                "search": search,
+                "month": month,
+                "after": after,
+            },
             month=await _month(visitor, programs, month),
             campaigns=rows,
+            granted=granted,
             next_page=_text(found[_PAGE - 1][0]) if len(found) > _PAGE else "",
             is_first_page=not after,
         )
@@ -57,11 +65,11 @@ async def _month(visitor: Visitor, programs: list[str], month: str) -> Month:
         start=datetime.combine(first, time(), UTC) - _ZONES,
         end=datetime.combine(last, time(), UTC) + timedelta(days=1) + _ZONES,
     )
-    found = await list_campaigns(visitor.services, programs, wanted, after=None, limit=_MOST_IN_MONTH)
+    found = await list_outlines(visitor.services, programs, wanted, after=None, limit=_MOST_IN_MONTH)
     return month_of(first, today, [item for _, item in found if _is_planned(item)])
 
 
-def _is_planned(campaign: CampaignItem) -> bool:
+def _is_planned(campaign: CampaignOutline) -> bool:
     """Drafts show in the calendar too: a marketer plans with them."""
     return campaign.until > campaign.from_
 

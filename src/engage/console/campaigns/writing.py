@@ -36,7 +36,7 @@ from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.change import change, create, duplicate
 from engage.flows.campaigns.read import show_campaign
-from engage.flows.segments.read import list_segments
+from engage.flows.segments.read import list_segment_ids
 from engage.messages.catalogue import DEFAULT, translate
 from engage.store.campaigns.versions import CampaignKey
 
@@ -213,7 +213,7 @@ async def _editor(
 ) -> Response[bytes]:
     versions = visitor.services.programs.versions(editing.key[0])
     markets = markets_of(versions)
-    segments = await list_segments(visitor.services, [editing.key[0]], after=("", ""), limit=_SEGMENTS)
+    segments = await list_segment_ids(visitor.services, editing.key[0], limit=_SEGMENTS)
     view = await show_campaign(visitor.services, editing.key, None)
     by_field: dict[str, str] = {}
     for mistake in editing.mistakes:
@@ -230,7 +230,7 @@ async def _editor(
         countries=list(markets),
         zones=[MEMBER_ZONE, *dict.fromkeys(market.zone for market in markets.values())],
         tiers=[level.id for group in versions[-1].tier_groups for level in group.levels],
-        segments=[segment.id for segment in segments],
+        segments=segments,
         weekday_options=[(day, _label(f"weekday.{day}", visitor)) for day in WEEKDAYS],
         channel_options=[(channel, _label(f"channel.{channel}", visitor)) for channel in CHANNELS],
         state=view.state,

@@ -4,14 +4,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+import msgspec
 from msgspec import Struct, field
 
+from engage.domain.campaigns.budget import Left
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.lifecycle import State
 from engage.domain.campaigns.zones import zones_of
 from engage.domain.document.texts import Texts
 from engage.flows.campaigns.campaign import StoredCampaign, WantedState, document_of
 from engage.flows.reports.reader import reading
+from engage.runtime.database import snapshot
 from engage.runtime.services import Services
 from engage.store.campaigns.actions import read_of_programs
 from engage.store.campaigns.budgets import read_left
@@ -24,11 +27,11 @@ TIMEOUT_S: Final = 20.0
 Place = tuple[int, str, str]
 
 
-class CampaignItem(Struct, frozen=True, kw_only=True):
+class CampaignOutline(Struct, frozen=True, kw_only=True):
     """A campaign by the version that was approved last, or without one by its newest.
 
-    `newest_version` and `newest_state` are those of the newest. `points_granted`: by all versions so far,
-    without what was taken back. `budget_left` is of points; null without such a limit.
+    `newest_version` and `newest_state` are those of the newest. `budget_left` is of points; null without such
+    a limit.
     """
 
     id: str
@@ -41,8 +44,13 @@ class CampaignItem(Struct, frozen=True, kw_only=True):
     zone: str
     newest_version: int
     newest_state: State
-    points_granted: int
     budget_left: int | None
+
+
+class CampaignItem(CampaignOutline, frozen=True, kw_only=True):
+    """With `points_granted`: by all versions so far, without what was taken back."""
+
+    points_granted: int
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -72,8 +80,26 @@ async def list_campaigns(
     services: Services, programs: Sequence[str], wanted: Wanted, *, after: Place | None, limit: int
 ) -> list[tuple[Place, CampaignItem]]:
     """The campaigns of these programs that come after a place, the latest first. Raises Unavailable."""
+    found = await list_outlines(services, programs, wanted, after=after, limit=limit)
+    points = await read_granted(services, [each for _, each in found])
+    return [
+        (
+            place,
+            CampaignItem(**msgspec.structs.asdict(each), points_granted=points[each.program, each.id]),
+        )
+        for place, each in found
+    ]
+
+
+async def list_outlines(
+    services: Services, programs: Sequence[str], wanted: Wanted, *, after: Place | None, limit: int
+) -> list[tuple[Place, CampaignOutline]]:
+    """The same without the points that they have granted, which is quick however many there are.
+
+    Raises Unavailable.
+    """
     now = services.clock.now()
-    async with reading(services.settings, TIMEOUT_S) as conn:
+    async with snapshot(services.db) as conn:
         outlines = await read_outlines(conn, programs)
         actions = await read_of_programs(conn, programs)
         stored = [
@@ -82,16 +108,16 @@ async def list_campaigns(
         ]
         found = [one for one in _found(stored, wanted, now) if after is None or one.place > after]
         page = sorted(found, key=lambda one: one.place)[:limit]
-        keys = [one.shown.key for one in page]
+        left = await read_left(conn, [one.shown.key for one in page])
+    return [(one.place, _outline(one, now, left.get(one.shown.key))) for one in page]
+
+
+async def read_granted(services: Services, campaigns: Iterable[CampaignOutline]) -> dict[CampaignKey, int]:
+    """The points that campaigns have granted. Reads all of their credits. Raises Unavailable."""
+    keys = [(each.program, each.id) for each in campaigns]
+    async with reading(services.settings, TIMEOUT_S) as conn:
         points = await read_points(conn, keys)
-        left = await read_left(conn, keys)
-    return [
-        (
-            one.place,
-            _item(one, now, points.get(key, 0), left[key].points if key in left else None),
-        )
-        for one, key in zip(page, keys, strict=True)
-    ]
+    return {key: points.get(key, 0) for key in keys}
 
 
 def _by_campaign(outlines: Iterable[StoredVersion]) -> dict[CampaignKey, list[StoredVersion]]:
@@ -127,9 +153,9 @@ def _is_within(document: Campaign, zones: Sequence[str], wanted: Wanted) -> bool
     return wanted.start is None or wanted.start < (ends if wanted.start.tzinfo else document.until)
 
 
-def _item(found: _Found, now: datetime, points: int, left: int | None) -> CampaignItem:
+def _outline(found: _Found, now: datetime, left: Left | None) -> CampaignOutline:
     document, newest = document_of(found.shown), found.campaign.newest
-    return CampaignItem(
+    return CampaignOutline(
         id=document.id,
         program=document.program,
         title=document.title,
@@ -140,6 +166,5 @@ def _item(found: _Found, now: datetime, points: int, left: int | None) -> Campai
         zone=document.zone,
         newest_version=newest.version,
         newest_state=found.campaign.state(newest, now),
-        points_granted=points,
-        budget_left=left,
+        budget_left=None if left is None else left.points,
     )

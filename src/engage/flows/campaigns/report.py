@@ -75,8 +75,10 @@ NOTHING: Final = CampaignReport(
 )
 
 
-async def report_campaign(services: Services, key: CampaignKey) -> CampaignReport:
-    """Report on a campaign; one that was never approved has granted nothing. Raises Unavailable."""
+async def report_campaign(services: Services, key: CampaignKey, *, compares: bool = True) -> CampaignReport:
+    """Report on a campaign; one that was never approved has granted nothing. Without `compares` the members
+    held out are not looked at: that reads what every member of the audience did. Raises Unavailable.
+    """
     await services.campaigns.refresh(services.db)
     versions = [each for each in services.campaigns.of(key[0]).published if each.id == key[1]]
     if not versions:
@@ -84,22 +86,20 @@ async def report_campaign(services: Services, key: CampaignKey) -> CampaignRepor
     newest, now = versions[-1], services.clock.now()
     windows = _windows(services, newest, versions[0], now)
     async with reading(services.settings, TIMEOUT_S) as conn:
-        totals = await report.read_totals(conn, key)
-        hours = await report.read_hours(conn, key, most=HOURS_SHOWN)
-        countries = await report.read_countries(conn, key)
+        grants = await report.read_grants(conn, key, most=HOURS_SHOWN)
         left = (await budgets.read_left(conn, [key])).get(key, Left(None, None))
         limits = (await budgets.read_totals(conn, [key])).get(key, Left(None, None))
         alerts = await budgets.read_alerts(conn, key)
         outcomes = None
-        if newest.campaign.holdout_percent and windows:
+        if compares and newest.campaign.holdout_percent and windows:
             rules = _rules(services, newest.campaign)
             outcomes = await report.read_outcomes(conn, newest.campaign, windows, rules=rules)
     return CampaignReport(
-        points_granted=totals.points,
-        credits=totals.credits,
-        members=totals.members,
-        by_hour=hours,
-        by_country=countries,
+        points_granted=grants.points,
+        credits=grants.credits,
+        members=grants.members,
+        by_hour=grants.by_hour,
+        by_country=grants.by_country,
         budget=BudgetReport(
             _part(limits.points, left.points),
             _part(limits.count, left.count),

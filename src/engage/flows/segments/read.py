@@ -42,6 +42,12 @@ async def list_segments(
         return [_view(each) for each in await store.read_segments(conn, programs, after=after, limit=limit)]
 
 
+async def list_segment_ids(services: Services, program_id: str, *, limit: int) -> list[str]:
+    """The ids of a program's segments, the first ones. Counts nobody. Raises Unavailable."""
+    async with one_statement(services.db) as conn:
+        return (await store.read_ids(conn, program_id))[:limit]
+
+
 async def read_segment(services: Services, programs: Sequence[str], segment_id: str) -> SegmentView:
     """The segment of that id in one of these programs.
 

@@ -34,12 +34,6 @@ WHERE c.program_id = :program_id AND c.campaign = :campaign_id AND c.unit = 'poi
 ORDER BY c.id, {KEPT} DESC
 """  # noqa: S608  # Names of the schema, here and below.
 
-_TOTALS = text(f"""
-SELECT coalesce(sum(kept), 0)::bigint, count(*) FILTER (WHERE kept > 0),
-       count(DISTINCT member_id) FILTER (WHERE kept > 0)
-FROM ({_CREDITS}) g
-""")  # noqa: S608
-
 _POINTS = text(f"""
 SELECT g.program_id, g.campaign, sum(g.kept)::bigint
 FROM (
@@ -51,16 +45,24 @@ FROM (
 GROUP BY 1, 2
 """)  # noqa: S608
 
-_BY_HOUR = text(f"""
-SELECT date_trunc('hour', activity_at, 'UTC') AS hour, sum(kept)::bigint, count(*)
-FROM ({_CREDITS}) g WHERE kept > 0 GROUP BY 1 ORDER BY 1 DESC LIMIT :most
-""")  # noqa: S608
-
-_BY_COUNTRY = text(f"""
-SELECT m.country, sum(g.kept)::bigint, count(*), count(DISTINCT g.member_id)
-FROM ({_CREDITS}) g
-JOIN members m ON m.program_id = :program_id AND m.member_id = g.member_id
-WHERE g.kept > 0 GROUP BY 1 ORDER BY 1
+# By hour and by country from one reading of the credits. A member has one country.
+_GRANTS = text(f"""
+WITH granted AS MATERIALIZED (
+    SELECT g.member_id, m.country, g.activity_at, g.kept
+    FROM ({_CREDITS}) g
+    JOIN members m ON m.program_id = :program_id AND m.member_id = g.member_id
+    WHERE g.kept > 0
+)
+(
+    SELECT date_trunc('hour', activity_at, 'UTC'), NULL, sum(kept)::bigint, count(*), NULL::bigint
+    FROM granted GROUP BY 1 ORDER BY 1 DESC LIMIT :most
+)
+UNION ALL
+(
+    SELECT NULL, country, sum(kept)::bigint, sum(credits)::bigint, count(*)
+    FROM (SELECT country, sum(kept) AS kept, count(*) AS credits FROM granted GROUP BY country, member_id) g
+    GROUP BY 2 ORDER BY 2
+)
 """)  # noqa: S608
 
 
@@ -111,14 +113,6 @@ class CampaignWindow(Struct, frozen=True):
     joined_after: datetime | None = None
 
 
-class Totals(Struct, frozen=True):
-    """The points, credits and members of a campaign, without what was taken back."""
-
-    points: int
-    credits: int
-    members: int
-
-
 class HourGrants(Struct, frozen=True):
     """The grants for activities of an hour of UTC, which begins at `hour`."""
 
@@ -136,6 +130,27 @@ class CountryGrants(Struct, frozen=True):
     members: int
 
 
+class Grants(Struct, frozen=True):
+    """The grants of a campaign without what was taken back. `by_hour` has the last hours with grants, the
+    oldest first.
+    """
+
+    by_hour: list[HourGrants]
+    by_country: list[CountryGrants]
+
+    @property
+    def points(self) -> int:
+        return sum(each.points for each in self.by_country)
+
+    @property
+    def credits(self) -> int:
+        return sum(each.credits for each in self.by_country)
+
+    @property
+    def members(self) -> int:
+        return sum(each.members for each in self.by_country)
+
+
 class Outcome(Struct, frozen=True):
     """Members, of whom some did what the campaign is about during its time."""
 
@@ -143,26 +158,22 @@ class Outcome(Struct, frozen=True):
     active: int
 
 
-async def read_totals(conn: AsyncConnection, key: CampaignKey) -> Totals:
-    """Read what a campaign has granted."""
-    return Totals(*(await conn.execute(_TOTALS, _named(key))).one())
+async def read_grants(conn: AsyncConnection, key: CampaignKey, *, most: int) -> Grants:
+    """Read what a campaign has granted, by country and in the last `most` hours that have some."""
+    hours: list[HourGrants] = []
+    countries: list[CountryGrants] = []
+    for hour, country, points, credits, counted in await conn.execute(_GRANTS, _named(key) | {"most": most}):
+        if country is None:
+            hours.append(HourGrants(hour, points, credits))
+        else:
+            countries.append(CountryGrants(country, points, credits, counted))
+    return Grants(hours[::-1], countries)
 
 
 async def read_points(conn: AsyncConnection, keys: Sequence[CampaignKey]) -> dict[CampaignKey, int]:
     """Read the points that campaigns have granted; those that granted none are missing."""
     rows = await conn.execute(_POINTS, _KEYS.of(keys))
     return {(program_id, campaign_id): points for program_id, campaign_id, points in rows}
-
-
-async def read_hours(conn: AsyncConnection, key: CampaignKey, *, most: int) -> list[HourGrants]:
-    """Read the grants by hour, the last `most` hours that have some, oldest first."""
-    rows = await conn.execute(_BY_HOUR, _named(key) | {"most": most})
-    return [HourGrants(*row) for row in rows][::-1]
-
-
-async def read_countries(conn: AsyncConnection, key: CampaignKey) -> list[CountryGrants]:
-    """Read the grants by country."""
-    return [CountryGrants(*row) for row in await conn.execute(_BY_COUNTRY, _named(key))]
 
 
 async def read_outcomes(
