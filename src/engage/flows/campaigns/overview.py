@@ -48,7 +48,11 @@ class CampaignOutline(Struct, frozen=True, kw_only=True):
 
 
 class CampaignItem(CampaignOutline, frozen=True, kw_only=True):
-    """With `points_granted`: by all versions so far, without what was taken back."""
+    """A campaign by the version that was approved last, or without one by its newest.
+
+    `newest_version` and `newest_state` are those of the newest. `points_granted`: by all versions so far,
+    without what was taken back. `budget_left` is of points; null without such a limit.
+    """
 
     points_granted: int
 
