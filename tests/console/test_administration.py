@@ -161,6 +161,19 @@ async def test_the_audit_log_shows_the_fields_that_a_deed_changed(console: Brows
     assert "programs" not in changed, "a field that stays is not shown"
 
 
+async def test_the_audit_log_is_searched_by_operator(console: Browsing) -> None:
+    browser, other = await console.signed_in("admin"), await console.signed_in("admin")
+    page = await browser.open("/console/account")
+    address = page.text.partition("Your account")[2].split()[0]
+    for window, name in ((browser, "mine"), (other, "theirs")):
+        await window.open("/console/keys/new")
+        await window.send("/console/keys", name=f"key of {name}", scope="shop", programs=[EU])
+    page = await browser.open(f"/console/audit?operator={address}")
+    assert "key of mine" in page.text
+    assert "key of theirs" not in page.text
+    assert "No entry" in (await browser.open("/console/audit?operator=nobody%40shop.example")).text
+
+
 async def test_the_audit_log_goes_on_with_older_entries(console: Browsing) -> None:
     for number in range(30):
         await create_key(console.services.db, name=f"page {number}", scopes=["shop"], programs=None)

@@ -284,6 +284,39 @@ async def test_the_calendar_shows_the_campaigns_of_a_month(console: Browsing) ->
     assert "Nothing found" in page.text
 
 
+async def test_the_calendar_names_campaigns_that_run_at_once(console: Browsing) -> None:
+    browser = await console.signed_in("marketer")
+    for id_, title in (("meets", "One that meets"), ("met", "One that is met")):
+        await browser.open(f"/console/campaigns/new?program={PROGRAM}")
+        await browser.send(
+            "/console/campaigns/new", template="members_week", id=id_, title=title, begin="2031-03-10T00:00"
+        )
+    page = await browser.open("/console/campaigns?month=2031-03")
+    assert "1 pair of campaigns runs at the same time" in page.text, page.text
+    assert f"({PROGRAM}): 10 Mar 2031 – " in page.text
+    assert "at the same time" not in (await browser.open("/console/campaigns?month=2031-05")).text
+
+
+async def test_the_report_shows_when_a_budget_ran_low(console: Browsing) -> None:
+    author, approver = await console.signed_in("marketer"), await console.signed_in("approver")
+    await begin(author, "low")
+    await author.open(path("low", "/edit"))
+    await author.send("/console/campaigns/low/edit", **{"budget.points": "900"})
+    await author.open(path("low"))
+    await author.send("/console/campaigns/low/act", action="submitted")
+    await approver.open(path("low"))
+    await approver.send("/console/campaigns/low/act", action="approved")
+    assert "were used on" not in (await author.open(path("low", "/report"))).text
+    reached = text("""
+        INSERT INTO campaign_alerts (program_id, campaign_id, of, percent, total, at)
+        VALUES (:program, 'low', 'points', 80, 900, :at)
+    """)
+    async with transaction(console.services.db) as conn:
+        await conn.execute(reached, {"program": PROGRAM, "at": NOON})
+    page = await author.open(path("low", "/report"))
+    assert "80 % of 900 points were used on" in page.text
+
+
 async def test_a_copy_begins_when_it_is_wanted(console: Browsing) -> None:
     browser = await console.signed_in("marketer")
     await begin(browser, "original")

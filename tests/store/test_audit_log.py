@@ -42,7 +42,7 @@ async def page(
     db: AsyncEngine, programs: list[str] | None = None, subject: str | None = None
 ) -> list[LoggedEntry]:
     async with transaction(db) as conn:
-        found, more = await read_page(conn, programs, subject=subject, before=None, limit=100)
+        found, more = await read_page(conn, programs, subject=subject, operator=None, before=None, limit=100)
     assert not more
     return found
 
@@ -112,7 +112,7 @@ async def test_a_page_of_large_documents_is_short(db: AsyncEngine, monkeypatch: 
     pages, before, more = [], None, True
     async with transaction(db) as conn:
         while more:
-            found, more = await read_page(conn, ["p"], subject=None, before=before, limit=3)
+            found, more = await read_page(conn, ["p"], subject=None, operator=None, before=before, limit=3)
             pages.append([each.seq for each in found])
             before = found[-1].seq
     assert pages == [[5], [4], [3, 2, 1]], "at least one, whatever its size"

@@ -98,6 +98,7 @@ async def read_page(
     program_ids: Sequence[str] | None,
     *,
     subject: str | None,
+    operator: str | None,
     before: int | None,
     limit: int,
 ) -> tuple[list[LoggedEntry], bool]:
@@ -109,6 +110,8 @@ async def read_page(
         chosen.append(table.c.program_id.in_(program_ids))
     if subject is not None:
         chosen.append(table.c.subject == subject)
+    if operator is not None:
+        chosen.append(table.c.operator == operator)
     if before is not None:
         chosen.append(table.c.seq < before)
     newest = select(table.c.seq, _BYTES).where(*chosen).order_by(table.c.seq.desc()).limit(limit + 1)

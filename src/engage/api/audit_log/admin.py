@@ -22,6 +22,14 @@ SubjectParameter = Annotated[
         max_length=200,
     ),
 ]
+OperatorParameter = Annotated[
+    str,
+    QueryParameter(
+        name="operator",
+        description="Only what was done by this operator or key: `ana@shop.example`, `command line`.",
+        max_length=200,
+    ),
+]
 ProgramParameter = Annotated[
     str, QueryParameter(name="program", description="Only entries of this program.", max_length=32)
 ]
@@ -49,6 +57,7 @@ class AuditLogController(Controller):
         self,
         request: Request[Any, Any, Any],
         subject: SubjectParameter = NOT_GIVEN,
+        operator: OperatorParameter = NOT_GIVEN,
         program: ProgramParameter = NOT_GIVEN,
         cursor: Cursor = "",
         limit: Limit = PAGE,
@@ -59,12 +68,13 @@ class AuditLogController(Controller):
         about API keys, are for keys that open every program.
         """
         api, key = await approver_of(request.scope)
-        check_query(request, "subject", "program", "cursor", "limit")
+        check_query(request, "subject", "operator", "program", "cursor", "limit")
         whole = key.programs is None and not program
         found, more = await read_audit_log(
             api.services,
             None if whole else opened_programs(api, key, program),
             subject=subject or None,
+            operator=operator or None,
             before=seq_before(cursor),
             limit=limit,
         )

@@ -17,6 +17,7 @@ from engage.flows.operations.audit_log import AuditEntryView, changed_entries, r
 
 _FIELDS_SHOWN: Final = 40
 _LONGEST_VALUE: Final = 400
+_QUERY: Final = ("subject", "operator", "program", "before")
 
 
 class ShownEntry(Struct, frozen=True):
@@ -34,11 +35,12 @@ class AuditLogController(Controller):
     @get(opt=needs(Permission.APPROVE))
     async def entries(self, request: HtmlRequest) -> Response[Any]:
         visitor = visitor_of(request)
-        subject, program, before = (asked(request, name) for name in ("subject", "program", "before"))
+        subject, operator, program, before = (asked(request, name) for name in _QUERY)
         found, more = await read_audit_log(
             visitor.services,
             _programs(visitor, program),
             subject=subject or None,
+            operator=operator or None,
             before=read_number(before),
             limit=PAGE,
         )
@@ -53,7 +55,7 @@ class AuditLogController(Controller):
                 not before,
             ),
             changed=await changed_entries(visitor.services, numbers),
-            chosen={"subject": subject, "program": program},
+            chosen={"subject": subject, "operator": operator, "program": program},
             programs=visitor.programs,
         )
 

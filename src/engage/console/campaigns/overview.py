@@ -7,6 +7,7 @@ from litestar import Controller, get
 from litestar.response import Response
 
 from engage.console.campaigns.calendar import Month, month_of
+from engage.console.campaigns.overlaps import overlaps_in
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
 from engage.console.permissions import needs
 from engage.console.rendering import page
@@ -20,6 +21,7 @@ STATES: Final = get_args(State)
 _ZONES: Final = timedelta(hours=15)
 _MOST_IN_MONTH: Final = 200
 _PAGE: Final = 25
+_OVERLAPS: Final = 20
 _QUERY: Final = ("program", "state", "search", "month", "after")
 
 
@@ -36,6 +38,8 @@ class CampaignListController(Controller):
         found = await list_outlines(visitor.services, programs, wanted, after=_place(after), limit=_PAGE + 1)
         rows = [item for _, item in found[:_PAGE]]
         granted = await read_granted(visitor.services, rows) if asked(request, "granted") else None
+        shown = await _month(visitor, programs, month)
+        overlaps = overlaps_in(shown)
         return page(
             request,
             visitor,
@@ -49,7 +53,9 @@ class CampaignListController(Controller):
                 "month": month,
                 "after": after,
             },
-            month=await _month(visitor, programs, month),
+            month=shown,
+            overlaps=overlaps[:_OVERLAPS],
+            more_overlaps=max(len(overlaps) - _OVERLAPS, 0),
             campaigns=rows,
             granted=granted,
             next_page=_text(found[_PAGE - 1][0]) if len(found) > _PAGE else "",

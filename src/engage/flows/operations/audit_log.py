@@ -36,6 +36,7 @@ async def read_audit_log(
     program_ids: Sequence[str] | None,
     *,
     subject: str | None,
+    operator: str | None = None,
     before: int | None,
     limit: int,
 ) -> tuple[list[tuple[int, AuditEntryView]], bool]:
@@ -43,7 +44,9 @@ async def read_audit_log(
     entries of no program. Raises Unavailable.
     """
     async with one_statement(services.db) as conn:
-        found, more = await read_page(conn, program_ids, subject=subject, before=before, limit=limit)
+        found, more = await read_page(
+            conn, program_ids, subject=subject, operator=operator, before=before, limit=limit
+        )
     return [(entry.seq, _view(entry)) for entry in found], more
 
 
