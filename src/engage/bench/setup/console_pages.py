@@ -76,6 +76,15 @@ ADDRESSES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "/console/programs/{program_id:str}/differences": ("/console/programs/eu-mi-points/differences",),
     "/console/segments": ("/console/segments",),
+    "/console/segments/new": (f"/console/segments/new?program={ENGAGED}&segment=new",),
+    "/console/segments/{program_id:str}/{segment_id:str}": (f"/console/segments/{ENGAGED}/segment-0",),
+    "/console/segments/{program_id:str}/{segment_id:str}/edit": (
+        f"/console/segments/{ENGAGED}/segment-0/edit",
+    ),
+    "/console/segments/{program_id:str}/{segment_id:str}/members.csv": (
+        f"/console/segments/{ENGAGED}/segment-0/members.csv",
+        f"/console/segments/{ENGAGED}/segment-1/members.csv",
+    ),
     "/console/reports": (
         "/console/reports",
         f"/console/reports?show=balance&member={BUSY}0",
