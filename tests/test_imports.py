@@ -103,7 +103,7 @@ DOMAIN_BOTTOM_UP = [
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "streaks", "withdrawals", "rewards", "referrals", "checkout", "games", "draws"),
     *("challenges", "quizzes", "tiers", "leaderboards"),
-    *("program", "program_text", "campaigns", "playback", "backtests"),
+    *("program", "campaigns", "playback", "backtests"),
 ]
 
 # Packages of engage.flows. Those that combine features are above the features.

@@ -56,8 +56,8 @@ async def test_two_versions_are_compared_in_words_and_by_field(console: Browsing
     browser = await console.signed_in("viewer")
     page = await browser.open(f"/console/programs/{EU}/differences?before=2020&after=2022")
     words, _, fields = page.text.partition("Field by field")
-    assert "In force from 2020" in words.partition("New")[0]
-    assert "In force from 2022" in words.partition("New")[2]
+    assert "In force from 4 May 2020" in words.partition("New")[0]
+    assert "In force from 1 September 2022" in words.partition("New")[2]
     assert "in_force_from" in fields
     assert "rules[" not in fields, "rules are compared by their ids"
     page = await browser.open(f"/console/programs/{EU}/differences?before=2022&after=2022")

@@ -11,7 +11,10 @@ ROOT = TEMPLATES.parent
 NAMED = re.compile(r"\bt\('([a-z_.]+)'(\s*~)?(\s*,\s*counted=)?")
 
 # Texts that Python chooses, by the value of an enumeration.
-CHOSEN = ("done.", "sign_in.", "password.", "problem.", "change.", "field.", "weekday.", "yes", "no")
+CHOSEN = (
+    *("done.", "sign_in.", "password.", "problem.", "change.", "field.", "weekday.", "yes", "no"),
+    "words.",  # tests/messages/test_program_text.py checks these.
+)
 
 
 def named() -> list[tuple[str, bool, bool]]:

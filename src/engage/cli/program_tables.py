@@ -8,8 +8,9 @@ from rich.table import Table
 
 from engage.cli.output import open_console
 from engage.domain.program.program import Program
-from engage.domain.program_text.description import SectionTable
-from engage.domain.program_text.sections import SECTIONS
+from engage.messages.catalogue import DEFAULT
+from engage.messages.program_text.description import SectionTable
+from engage.messages.program_text.sections import descriptions
 
 # Other programs read plain text, so its lines are never wrapped.
 PLAIN_WIDTH = 10_000
@@ -18,11 +19,11 @@ PLAIN_WIDTH = 10_000
 def show(program: Program) -> None:
     console = open_console(pipe_width=PLAIN_WIDTH)
     console.print(f"{program.title}: {program.id} {program.version}", style="bold", markup=False)
-    descriptions = [describe(program) for describe in SECTIONS]
-    for description in descriptions:
+    found = descriptions(program, DEFAULT)
+    for description in found:
         for sentence in description.sentences:
             console.print(sentence, markup=False)
-    for description in descriptions:
+    for description in found:
         if description.table is not None:
             console.print()
             console.print(_table(console, description.table))

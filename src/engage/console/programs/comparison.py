@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from engage.domain.document.difference import Difference, by_ids, differences
 from engage.domain.program.program import Program
-from engage.domain.program_text.sections import lines
+from engage.messages.program_text.sections import lines
 
 _FIELDS_SHOWN: Final = 200
 _LONGEST_VALUE: Final = 300
@@ -29,9 +29,9 @@ class Comparison(Struct, frozen=True):
         return not self.fields
 
 
-def compare(before: Program, after: Program) -> Comparison:
-    """Compare two versions. Rules and definitions are compared with those of the same id."""
-    words_before, words_after = lines(before), lines(after)
+def compare(before: Program, after: Program, language: str) -> Comparison:
+    """Compare two versions in the words of a language, rules and definitions with those of the same id."""
+    words_before, words_after = lines(before, language), lines(after, language)
     fields = differences(by_ids(_document(before)), by_ids(_document(after)))
     return Comparison(
         [line for line in words_before if line not in words_after],

@@ -16,10 +16,10 @@ from engage.console.rendering import page
 from engage.domain.document.errors import DocumentError
 from engage.domain.operators.roles import Permission
 from engage.domain.program.program import Program
-from engage.domain.program_text.sections import SECTIONS
 from engage.domain.refusals import Code, Refusal
 from engage.flows.programs.publish import publish
 from engage.flows.programs.read import list_programs, list_versions, read_document, versions_in_force
+from engage.messages.program_text.sections import descriptions
 
 ProgramId = Annotated[str, PathParameter()]
 Version = Annotated[str, PathParameter()]
@@ -108,7 +108,7 @@ class ProgramController(Controller):
             "programs/version.html",
             program=program,
             in_force=_by_version(visitor, program_id).get(version, []),
-            descriptions=[describe(program) for describe in SECTIONS],
+            descriptions=descriptions(program, visitor.language),
             document=(await read_document(visitor.services, program_id, version)).document,
         )
 
@@ -127,7 +127,11 @@ class ProgramController(Controller):
             names=names,
             before=before,
             after=after,
-            comparison=compare(_version(visitor, program_id, before), _version(visitor, program_id, after)),
+            comparison=compare(
+                _version(visitor, program_id, before),
+                _version(visitor, program_id, after),
+                visitor.language,
+            ),
         )
 
 

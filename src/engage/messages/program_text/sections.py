@@ -1,9 +1,10 @@
 """The table of sections: each describes its part of a program, in the order of the output."""
 
 from collections.abc import Callable
+from typing import Final
 
 from engage.domain.program.program import Program
-from engage.domain.program_text import (
+from engage.messages.program_text import (
     campaigns,
     checkout,
     draws,
@@ -19,9 +20,10 @@ from engage.domain.program_text import (
     tiers,
     withdrawals,
 )
-from engage.domain.program_text.description import Description
+from engage.messages.program_text.description import Description
+from engage.messages.program_text.wording import Wording
 
-SECTIONS: tuple[Callable[[Program], Description], ...] = (
+_SECTIONS: Final[tuple[Callable[[Program, Wording], Description], ...]] = (
     market.describe,
     members.describe,
     earning.describe,
@@ -39,11 +41,16 @@ SECTIONS: tuple[Callable[[Program], Description], ...] = (
 )
 
 
-def lines(program: Program) -> list[str]:
+def descriptions(program: Program, language: str) -> list[Description]:
+    """The sections of a program in a language."""
+    words = Wording(program, language)
+    return [describe(program, words) for describe in _SECTIONS]
+
+
+def lines(program: Program, language: str) -> list[str]:
     """The program in words, a line a sentence and a row."""
     found: list[str] = []
-    for describe in SECTIONS:
-        description = describe(program)
+    for description in descriptions(program, language):
         found += description.sentences
         if description.table is not None:
             headers = description.table.headers
