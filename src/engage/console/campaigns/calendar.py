@@ -10,6 +10,10 @@ from msgspec import Struct
 from engage.flows.campaigns.overview import CampaignOutline
 
 _INSTANT: Final = timedelta(microseconds=1)
+_SATURDAY: Final = 5
+
+# Days over which the title of a campaign fits.
+_DAYS_OF_A_TITLE: Final = 8
 
 
 class Bar(Struct, frozen=True):
@@ -21,6 +25,11 @@ class Bar(Struct, frozen=True):
     after: int
     begins_earlier: bool
     ends_later: bool
+
+    @property
+    def is_short(self) -> bool:
+        """The text is wider than the bar, and has room beside it."""
+        return self.days < _DAYS_OF_A_TITLE and self.after >= _DAYS_OF_A_TITLE
 
 
 class Month(Struct, frozen=True):
@@ -42,6 +51,15 @@ class Month(Struct, frozen=True):
     @property
     def following(self) -> date:
         return self.last + timedelta(days=1)
+
+    def day(self, number: int) -> date:
+        return self.first.replace(day=number)
+
+    def kind(self, number: int) -> str:
+        """Return `today`, `weekend`, or nothing for another day."""
+        if number == self.today:
+            return "today"
+        return "weekend" if self.day(number).weekday() >= _SATURDAY else ""
 
     @property
     def most_at_once(self) -> int:

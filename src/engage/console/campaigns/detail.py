@@ -1,5 +1,7 @@
 """A campaign: its state and what to do with it, its live report, its versions with their differences."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from litestar import Controller, get, post
@@ -8,7 +10,7 @@ from litestar.params import PathParameter
 from litestar.response import Response
 
 from engage.console.campaigns.documents import refused
-from engage.console.campaigns.found import Page, find, find_page, needed_for, path_of, read_page
+from engage.console.campaigns.found import WITH_REASON, Page, find, find_page, needed_for, path_of, read_page
 from engage.console.campaigns.surroundings import rules_of
 from engage.console.campaigns.words import changes
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
@@ -22,17 +24,15 @@ from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.act import act
 from engage.flows.campaigns.read import show_campaign
 from engage.flows.campaigns.report import report_campaign
+from engage.store.campaigns.report import HourGrants
 
 CampaignId = Annotated[str, PathParameter()]
 
 _ACTIONS: Final[tuple[ActionKind, ...]] = (*WITH_NEWEST, *WITH_LIVE)
 _REASON: Final = 500
 
-# Actions that say why: whoever reads the audit log wants to know.
-_WITH_REASON: Final = frozenset({"rejected", "paused", "ended"})
-
 # Bars of the chart of points by hour.
-_HOURS: Final = 48
+_HOURS: Final = 72
 
 
 class CampaignController(Controller):
@@ -58,7 +58,8 @@ class CampaignController(Controller):
             report=report,
             key=key,
             path_of=path_of,
-            hours=report.by_hour[-_HOURS:],
+            hours=_hours(report.by_hour),
+            zone=_zone(visitor, key[0]),
         )
 
     @get("/versions", opt=needs(Permission.VIEW))
@@ -94,7 +95,7 @@ class CampaignController(Controller):
         if action is None or not visitor.may(needed_for(action)):
             raise Refusal(Code.FORBIDDEN, scope=str(needed_for(action or "ended")))
         reason = form.text("reason")[:_REASON]
-        if action in _WITH_REASON and not reason:
+        if action in WITH_REASON and not reason:
             return await _overview(
                 request, visitor, await read_page(visitor, key), problem="reason", action=action, status=422
             )
@@ -130,7 +131,6 @@ async def _overview(
     request: HtmlRequest, visitor: Visitor, found: Page, *, status: int = 200, **more: Any
 ) -> Response[bytes]:
     campaign = found.campaign
-    versions = visitor.services.programs.versions(campaign.program)
     values = {"problem": "", "action": "", "mistakes": [], "refusal": None} | more
     return page(
         request,
@@ -141,11 +141,27 @@ async def _overview(
         campaign=campaign,
         path_of=path_of,
         tag=f"{campaign.version}.{campaign.revision}",
-        zone=next(iter(versions[0].countries.values())).zone,
-        with_reason=_WITH_REASON,
+        zone=_zone(visitor, campaign.program),
+        with_reason=WITH_REASON,
         refusal_text=visitor.refusal_text(values["refusal"]) if values["refusal"] else "",
         **values,
     )
+
+
+def _hours(granted: Sequence[HourGrants]) -> list[HourGrants]:
+    """The last hours, also those in which nothing was granted."""
+    if not granted:
+        return []
+    known = {each.hour: each for each in granted}
+    last = granted[-1].hour
+    first = max(granted[0].hour, last - timedelta(hours=_HOURS - 1))
+    hours = [first + timedelta(hours=n) for n in range((last - first) // timedelta(hours=1) + 1)]
+    return [known.get(hour) or HourGrants(hour, 0, 0) for hour in hours]
+
+
+def _zone(visitor: Visitor, program: str) -> str:
+    """The zone of the program's main country."""
+    return next(iter(visitor.services.programs.versions(program)[0].countries.values())).zone
 
 
 def _tag(form: Form) -> tuple[int, int] | None:

@@ -1,5 +1,7 @@
 """The campaign of a page: its id in the path, its program in the query."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from engage.console.context import HtmlRequest, Visitor, asked
@@ -8,6 +10,9 @@ from engage.domain.operators.roles import Permission
 from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.read import CampaignView, SeveralPrograms, find_campaign, show_campaign
 from engage.store.campaigns.versions import CampaignKey
+
+# Actions that say why: whoever reads the audit log wants to know.
+WITH_REASON: Final = frozenset({"rejected", "paused", "ended"})
 
 
 class Page(Struct, frozen=True):
@@ -56,7 +61,8 @@ def _actions(campaign: CampaignView, visitor: Visitor) -> list[str]:
     live = newest if campaign.live is None else campaign.live.state
     possible = [kind for kind, states in WITH_NEWEST.items() if newest in states]
     possible += [kind for kind, states in WITH_LIVE.items() if live in states]
-    return [kind for kind in possible if visitor.may(needed_for(kind))]
+    usual_first = sorted(possible, key=lambda kind: kind in WITH_REASON)
+    return [kind for kind in usual_first if visitor.may(needed_for(kind))]
 
 
 def needed_for(action: str) -> Permission:

@@ -13,7 +13,9 @@ from litestar.response import Response
 from engage.console.campaigns.documents import refused
 from engage.console.campaigns.found import Page, find_page, path_of
 from engage.console.campaigns.surroundings import markets_of, rules_of
+from engage.console.campaigns.words import title_of_boost
 from engage.console.context import HtmlRequest, Visitor, visitor_of
+from engage.console.formats import Shows
 from engage.console.forms import Form, read_form
 from engage.console.mistakes import Mistake
 from engage.console.permissions import needs
@@ -154,6 +156,7 @@ def _page(
     status: int = 200,
 ) -> Response[bytes]:
     versions = visitor.services.programs.versions(found.campaign.program)
+    rules = rules_of(versions, visitor.language)
     refusal = result.outcome.refusal if result else None
     begins = found.campaign.document["from"][:16]
     usual = {"activity": "order", "at": begins, "amount": "199", "channel": "web"}
@@ -167,11 +170,16 @@ def _page(
         typed=usual | (dict(typed) or {"with_published": "yes"}),
         mistakes=mistakes or [],
         result=result,
-        rules=rules_of(versions, visitor.language),
+        rules=rules,
+        part_names={
+            boost["id"]: title_of_boost(boost, rules, visitor.language)
+            for boost in found.campaign.document.get("boosts", [])
+        },
         activities=ACTIVITIES,
         channels=CHANNELS,
         countries=[
-            (country, f"{country} ({market.currency})") for country, market in markets_of(versions).items()
+            (country, f"{Shows(visitor.language).country(country)} ({market.currency})")
+            for country, market in markets_of(versions).items()
         ],
         tiers=[level.id for group in versions[-1].tier_groups for level in group.levels],
         refusal_text=visitor.refusal_text(refusal) if refusal else "",

@@ -35,6 +35,29 @@ def changes(before: Document, after: Document, rules: Mapping[str, str], languag
     return sentences
 
 
+def field_name(field: str, document: Document, rules: Mapping[str, str], language: str) -> str:
+    """The name of a field as the form has it; its path where it has none."""
+    titles = _about(field, document, document, rules)
+    return _with_titles(field, _INDEX.sub("", field), titles, language)
+
+
+def shown(field: str, value: Any, rules: Mapping[str, str], language: str) -> str:
+    """A value of a field as text, empty for None."""
+    return _shown(value, _INDEX.sub("", field), rules, language)
+
+
+def title_of_boost(boost: Document, rules: Mapping[str, str], language: str) -> str:
+    """For which rules a boost pays, and how much more. Empty for a boost without rules."""
+    about = ", ".join(rules.get(rule, rule) for rule in boost.get("rules", []))
+    number = Shows(language).number
+    match boost:
+        case {"multiply": int() | float() as times}:
+            return f"{about} × {number(times)}"
+        case {"add": int() as points}:
+            return f"{about} + {number(points)}"
+    return about
+
+
 def _sentence(
     change: Difference, before: Document, after: Document, rules: Mapping[str, str], language: str
 ) -> str:
@@ -56,17 +79,25 @@ def _sentence(
 def _label(
     field: str, pattern: str, before: Document, after: Document, rules: Mapping[str, str], language: str
 ) -> str:
-    """The name of a field. Of a boost it says for which rules: these are what marketers know."""
+    """The subject of a change. Where it is a boost or its multiplier, its rules say enough."""
+    titles = _about(field, before, after, rules)
+    if titles and pattern in (_TIMES, "boosts"):
+        return titles
+    return _with_titles(field, pattern, titles, language)
+
+
+def _with_titles(field: str, pattern: str, titles: str, language: str) -> str:
     key = f"console.field.{pattern}"
     name = translate(key, language, {}) if known(key) else field
+    return f"{name} ({titles})" if titles else name
+
+
+def _about(field: str, before: Document, after: Document, rules: Mapping[str, str]) -> str:
+    """The rules of the boost that a field belongs to: these are what marketers know."""
     boost = _BOOST.match(field)
     if boost is None:
-        return name
-    about = _rules_of(int(boost[1]), before, after)
-    titles = ", ".join(rules.get(rule, rule) for rule in about)
-    if pattern in (_TIMES, "boosts"):
-        return titles or name
-    return f"{name} ({titles})" if titles else name
+        return ""
+    return ", ".join(rules.get(rule, rule) for rule in _rules_of(int(boost[1]), before, after))
 
 
 def _rules_of(number: int, before: Document, after: Document) -> Sequence[str]:

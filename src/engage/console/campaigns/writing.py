@@ -19,7 +19,9 @@ from engage.console.campaigns.documents import (
 )
 from engage.console.campaigns.found import find, path_of
 from engage.console.campaigns.surroundings import markets_of, rules_of
+from engage.console.campaigns.words import field_name, shown, title_of_boost
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
+from engage.console.formats import Shows
 from engage.console.forms import do_once, read_form
 from engage.console.mistakes import Mistake, Refused
 from engage.console.permissions import needs
@@ -213,6 +215,7 @@ async def _editor(
 ) -> Response[bytes]:
     versions = visitor.services.programs.versions(editing.key[0])
     markets = markets_of(versions)
+    titles = rules_of(versions, visitor.language)
     segments = await list_segment_ids(visitor.services, editing.key[0], limit=_SEGMENTS)
     view = await show_campaign(visitor.services, editing.key, None)
     by_field: dict[str, str] = {}
@@ -226,14 +229,17 @@ async def _editor(
         editing=editing,
         path_of=path_of,
         problem_at=lambda field: by_field.get(field, ""),
-        rules=list(rules_of(versions, visitor.language).items()),
-        countries=list(markets),
+        rules=list(titles.items()),
+        countries=[(country, Shows(visitor.language).country(country)) for country in markets],
         zones=[MEMBER_ZONE, *dict.fromkeys(market.zone for market in markets.values())],
         tiers=[level.id for group in versions[-1].tier_groups for level in group.levels],
         segments=segments,
         weekday_options=[(day, _label(f"weekday.{day}", visitor)) for day in WEEKDAYS],
         channel_options=[(channel, _label(f"channel.{channel}", visitor)) for channel in CHANNELS],
-        state=view.state,
+        newest=view,
+        boost_title=lambda boost: title_of_boost(boost, titles, visitor.language),
+        field_name=lambda field: field_name(field, editing.fields, titles, visitor.language),
+        shown=lambda field, value: shown(field, value, titles, visitor.language),
         is_beyond_draft=view.state != "draft",
         boosts_in_form=BOOSTS_IN_FORM,
     )
