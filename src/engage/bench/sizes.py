@@ -26,6 +26,8 @@ class Sizes(Struct, frozen=True, kw_only=True):
     placed: int = 1_000  # Of these, who ask for their place.
     listed: int = 1_000_000  # Ids in the list of a segment.
     screens: int = 6_000  # Home screens in a round, of each kind.
+    sized: int = 10_000  # Members who tap once a day.
+    days: int = 8
     quizzes: int = 4_000  # In a round, each begun and answered.
     activities: int = 1_000_000  # Of the past, on which a draft is tried.
     payments: int = 4_000  # Orders paid with points, in a round.

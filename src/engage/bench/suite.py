@@ -23,6 +23,7 @@ from engage.bench.benchmarks import (
     quiz,
     segment,
     settle,
+    size,
     tap,
 )
 from engage.bench.errors import BenchmarkFailed
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "tap": tap.run,
     "home": home.run,
     "settle": settle.run,
+    "size": size.run,
     "feed": feed.run,
     "lateness": lateness.run,
     "gate": gate.run,

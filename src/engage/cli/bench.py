@@ -46,6 +46,8 @@ SIZES = {
     "ranked": "leaderboard: members on the board.",
     "placed": "leaderboard: members who ask for their place.",
     "screens": "home: home screens in a round, of each kind.",
+    "sized": "size: members who tap once a day.",
+    "days": "size: days.",
     "quizzes": "quiz: quizzes in a round, each begun and answered.",
     "listed": "segment: ids in the list.",
     "activities": "backtest: activities on which a draft is tried.",
@@ -81,7 +83,7 @@ def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
     """Run all benchmarks or the NAMEd ones: tap, home, settle, feed, lateness, gate, checkout, orders,
-    expire, quiz, leaderboard, segment, backtest, campaigns and console.
+    expire, quiz, leaderboard, segment, backtest, campaigns, console and size.
 
     Each starts real servers and processes, flushes every commit to disk, and compares implementations in
     alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.
