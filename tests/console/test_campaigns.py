@@ -1,9 +1,12 @@
 """Campaigns in the console: written, tried, submitted by one operator, and approved by another."""
 
 from datetime import timedelta
+from uuid import UUID
 
+import msgspec
 from sqlalchemy import text
 
+from engage.domain.backtests.result import BacktestDay, BacktestResult
 from engage.flows.campaigns.read import show_campaign
 from engage.runtime.database import transaction
 from tests.console.browsing import Browser, Browsing, Page
@@ -126,8 +129,9 @@ async def test_an_author_cannot_approve_and_another_operator_can(console: Browsi
     await author.open(path("eyes"))
     await author.send("/console/campaigns/eyes/act", action="submitted")
     await approver.open(path("eyes"))
-    page = await approver.send("/console/campaigns/eyes/act", action="approved")
+    page = await approver.send("/console/campaigns/eyes/act", action="approved", reason="Right for spring")
     assert "Approved" in page.text
+    assert "Right for spring" in page.text
     assert await state_of(console, "eyes") == (1, "scheduled")
 
 
@@ -210,6 +214,44 @@ async def test_a_campaign_lists_its_own_backtests_page_by_page(console: Browsing
             break
         page = await browser.open(more[0])
     assert len(seen) == 61
+
+
+async def test_a_backtest_is_drawn_against_its_budget(console: Browsing) -> None:
+    browser = await console.signed_in("marketer")
+    await begin(browser, "drawn")
+    await browser.open(path("drawn", "/edit"))
+    await browser.send("/console/campaigns/drawn/edit", **{"budget.points": "900"})
+    await browser.open(path("drawn", "/backtests"))
+    await browser.send("/console/campaigns/drawn/backtests")
+    here = browser.page.path
+    day = BacktestDay(
+        day=NOON.date(), activities=1, granted_points=0, would_points=450, difference_points=450
+    )
+    result = BacktestResult(
+        activities=1,
+        granted_points=0,
+        would_points=450,
+        difference_points=450,
+        cost=None,
+        costs=[],
+        by_day=[day],
+        gaining=1,
+        losing=0,
+        unchanged=0,
+        most_affected=[],
+        budget_hit_at=None,
+        double_dipping=[],
+        grantable_points=0,
+        tried="window",
+    )
+    done = text("UPDATE backtests SET state = 'done', ended_at = created_at, result = :result WHERE id = :id")
+    async with transaction(console.services.db) as conn:
+        await conn.execute(
+            done, {"result": msgspec.json.encode(result).decode(), "id": UUID(here.rpartition("/")[2])}
+        )
+    page = await browser.open(f"{here}?program={PROGRAM}")
+    assert "below the line of the budget of 900 points" in page.text
+    assert 'class="limit" x1="0" y1="8.0"' in page.html
 
 
 def backtests_in(page: Page) -> set[str]:

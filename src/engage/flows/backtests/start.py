@@ -53,8 +53,8 @@ class GrantView(Struct, frozen=True, kw_only=True):
 
 
 class BacktestView(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """A backtest as operators see it. `result` is that of one that is done, `reason` why one has failed.
-    `grant` is null until the gains are granted.
+    """A backtest as operators see it. `budget_points` is the budget of the document that is tried. `result`
+    is that of one that is done, `reason` why one has failed. `grant` is null until the gains are granted.
     """
 
     backtest_id: UUID
@@ -66,6 +66,7 @@ class BacktestView(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     operator: str
     state: BacktestState
     progress: float
+    budget_points: int | None
     result: BacktestResult | None
     reason: str | None
     grant: GrantView | None
@@ -188,6 +189,7 @@ def _view(backtest: Backtest, progress: float, granted: tuple[int, int]) -> Back
         operator=backtest.operator,
         state=backtest.state,
         progress=round(progress, 3),
+        budget_points=(backtest.document.get("budget") or {}).get("points"),
         result=None if backtest.result is None else msgspec.convert(backtest.result, BacktestResult),
         reason=backtest.reason,
         grant=_grant(backtest, *granted),
