@@ -144,10 +144,12 @@ async def test_a_later_version_says_in_words_what_it_changes(console: Browsing) 
     await approver.send("/console/campaigns/words/act", action="approved")
     page = await author.open(path("words", "/edit"))
     assert "Saving begins the next version" in page.text
-    await author.send("/console/campaigns/words/edit", **{"boosts[1].multiply": "3", "budget.points": "900"})
+    typed = {"boosts[1].multiply": "3", "budget.points": "900", "audience.countries": ["ES", "FR"]}
+    await author.send("/console/campaigns/words/edit", **typed)
     page = await author.open(path("words", "/versions"))
     assert "Buy on mi.com: 2 times becomes 3 times" in page.text
-    assert "Budget is new: points 900" in page.text
+    assert "Budget in points is new: 900" in page.text
+    assert "Countries is new: Spain, France" in page.text
 
 
 async def test_a_dry_run_says_what_is_paid_and_why_not(console: Browsing) -> None:

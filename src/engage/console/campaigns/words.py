@@ -14,7 +14,9 @@ _BOOST: Final = re.compile(r"boosts\[(\d+)\]")
 _INDEX: Final = re.compile(r"\[\d+\]")
 
 # Numbers that have a sentence of their own.
+_COUNTRIES: Final = "audience.countries"
 _TIMES: Final = "boosts.multiply"
+_TABLES: Final = frozenset({"audience", "budget"})
 _MOMENTS: Final = frozenset({"from", "until", "audience.joined_before", "audience.joined_after"})
 
 Document = Mapping[str, Any]
@@ -24,7 +26,7 @@ def changes(before: Document, after: Document, rules: Mapping[str, str], languag
     """The fields that differ, each in a sentence. `rules` are titles by id. Examples are no rules: that they
     differ is enough.
     """
-    found = differences(dict(before), dict(after))
+    found = [part for each in differences(dict(before), dict(after)) for part in _parts(each)]
     sentences = [
         _sentence(each, before, after, rules, language)
         for each in found
@@ -33,6 +35,18 @@ def changes(before: Document, after: Document, rules: Mapping[str, str], languag
     if any(each.field.startswith("examples") for each in found):
         sentences.append(translate("console.change.examples", language, {}))
     return sentences
+
+
+def _parts(change: Difference) -> Sequence[Difference]:
+    """A table that is new or gone, as the fields in it."""
+    table = change.theirs if change.yours is None else change.yours
+    if change.field not in _TABLES or not isinstance(table, Mapping):
+        return [change]
+    is_new = change.yours is None
+    return [
+        Difference(f"{change.field}.{name}", None if is_new else value, value if is_new else None)
+        for name, value in table.items()
+    ]
 
 
 def field_name(field: str, document: Document, rules: Mapping[str, str], language: str) -> str:
@@ -116,6 +130,8 @@ def _shown(value: Any, pattern: str, rules: Mapping[str, str], language: str) ->
             return ""
         case str() if pattern in _MOMENTS:
             return shows.local(datetime.fromisoformat(value))
+        case str() if pattern == _COUNTRIES:
+            return shows.country(value)
         case bool():
             return translate(f"console.{'yes' if value else 'no'}", language, {})
         case int() | float():
