@@ -84,7 +84,8 @@ async def test_the_page_has_the_balance_and_what_is_set_aside(console: Browsing)
     page = await (await console.signed_in("support")).open(page_of(member))
     assert "70 points can be spent now" in page.text
     assert "50 points set aside" in page.text
-    assert "50 points for a checkout o-held since 21 Nov 2026, 13:00 Europe/Madrid" in page.text
+    assert "All times are in the member’s zone, Europe/Madrid." in page.text
+    assert "50 points for a checkout o-held since 21 Nov 2026, 13:00" in page.text
     assert "a welcome" in page.text
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from engage.domain.earning.trace import FACTS, TraceCode, TraceStep
+from engage.domain.money import Money
 from engage.domain.refusals import Code
 from engage.messages.catalogue import LANGUAGES, show, translate
 from engage.messages.refusals import refusal_message
@@ -114,3 +115,8 @@ def test_every_step_of_a_trace_has_a_sentence_with_its_facts(language: str) -> N
         assert "…" not in sentence
     line = trace_line(TraceStep(TraceCode.NO_SLOT, {"rule": "fuel"}), language)
     assert line.startswith("fuel: ")
+
+
+def test_letters_of_a_currency_stand_apart_from_the_amount() -> None:
+    assert show(Money(750_000, "XOF"), "en").endswith("CFA\N{NO-BREAK SPACE}750,000")
+    assert show(Money(500, "EUR"), "en") == "€5.00"

@@ -3,6 +3,7 @@
 A catalogue is compiled in memory when its language is first used. What a language lacks is shown in English.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -28,6 +29,9 @@ DEFAULT: Final = "en"
 
 # A sentence lists no more items than this. A problem document has all of them in its facts.
 ITEMS_SHOWN: Final = 8
+
+# Unicode puts a space between a currency's letters and its digits, which Babel leaves out: "F CFA 7,500".
+_LETTER_BEFORE_DIGIT: Final = re.compile(r"(?<=[^\W\d_])(?=\d)")
 
 
 def read_catalog(language: str) -> Catalog:
@@ -95,7 +99,8 @@ def show(value: Any, language: str, zone: str | None = None) -> str:
         case bool() | str() | None:
             return str(value)
         case Money(currency=currency):
-            return format_currency(Decimal(plain(value)), currency, locale=locale_of(language))
+            text = format_currency(Decimal(plain(value)), currency, locale=locale_of(language))
+            return _LETTER_BEFORE_DIGIT.sub("\N{NO-BREAK SPACE}", text)
         case int() | Decimal():
             return format_decimal(value, locale=locale_of(language))
         case [*items]:
