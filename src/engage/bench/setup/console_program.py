@@ -149,8 +149,7 @@ async def add_campaigns(services: Services, program: Program, count: int) -> Non
     now = services.clock.now()
     documents = [_document(program, n, now) for n in range(count)]
     for document in documents:
-        whole = msgspec.to_builtins(msgspec.convert(document, Campaign))  # As it is stored, with defaults.
-        await add_campaign(services.db, whole, at=now - timedelta(days=60))
+        await add_campaign(services.db, document, at=now - timedelta(days=60))
     await services.campaigns.refresh(services.db)
     draft = msgspec.convert(documents[0] | {"title": {"en": "Changed"}}, Campaign)
     await change(services, draft, expected=(1, 1), operator=Operator("1", "author"))

@@ -52,7 +52,12 @@ CHALLENGES: Final = len(_GOALS) * len(_REPEATS)
 
 
 async def publish_engaged(services: Services) -> Program:
-    """Publish the program, and add all definitions. Processes know them within two seconds."""
+    """Publish the program, and add all definitions, unless an earlier benchmark of this environment has.
+    Processes know them within two seconds.
+    """
+    await services.programs.refresh(services.db)
+    if known := services.programs.versions(ENGAGED):
+        return known[-1]
     document = (
         text(PRESET).partition("\n[[examples]]")[0].replace('id = "eu-mi-points"', f'id = "{ENGAGED}"', 1)
     )

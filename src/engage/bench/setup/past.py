@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.bench.setup.constants import COUNTRY
 from engage.bench.setup.members import NUMBERS, spans, tap_credit
 from engage.domain.activity import Line, Order, Payment
+from engage.domain.campaigns.definition import Campaign
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.orders import decide_order
 from engage.domain.program.program import Program
@@ -77,8 +78,11 @@ async def add_activities(
 async def add_campaign(db: AsyncEngine, document: Mapping[str, Any], *, at: datetime) -> None:
     """Add a campaign that was approved at a past time, as nobody could through the API."""
     key = {"program_id": document["program"], "campaign_id": document["id"]}
+    whole = msgspec.json.encode(
+        msgspec.convert(document, Campaign)
+    ).decode()  # As it is stored, with defaults.
     async with transaction(db) as conn:
-        await conn.execute(_VERSION, key | {"document": msgspec.json.encode(document).decode()})
+        await conn.execute(_VERSION, key | {"document": whole})
         await conn.execute(_ACTION, key | {"at": at})
 
 
