@@ -74,10 +74,13 @@ async def read_outlines(conn: AsyncConnection, program_ids: Sequence[str]) -> li
     """
     c = campaign_versions.c
     fields = ("id", "program", "title", "from", "until", "zone")
-    outline = func.jsonb_build_object(
-        *(part for name in fields for part in (name, c.document[name])),
-        "audience",
-        func.jsonb_build_object("countries", c.document["audience"]["countries"]),
+    # Without what a document of an earlier release does not have, which has a default.
+    outline = func.jsonb_strip_nulls(
+        func.jsonb_build_object(
+            *(part for name in fields for part in (name, c.document[name])),
+            "audience",
+            func.jsonb_build_object("countries", c.document["audience"]["countries"]),
+        )
     )
     read = [
         outline if column is c.document else column for column in columns(campaign_versions, StoredVersion)
