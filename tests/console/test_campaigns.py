@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import msgspec
+import pytest
 from sqlalchemy import text
 
 from engage.domain.backtests.result import BacktestDay, BacktestResult
@@ -369,6 +370,50 @@ async def test_a_copy_begins_when_it_is_wanted(console: Browsing) -> None:
     assert page.path == "/console/campaigns/copy/edit"
     document = (await show_campaign(console.services, (PROGRAM, "copy"), None)).document
     assert (document["from"], document["until"]) == ("2027-05-03T00:00:00", "2027-05-08T00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("new_id", "first_day"),
+    [
+        ("", "2027-05-03T00:00"),
+        ("copied", ""),
+        ("copied", "tomorrow"),
+        ("copied", "9999-12-31T23:59"),
+        ("\0x", "2027-05-03T00:00"),
+        ("<script>alert(1)</script>", "2027-05-03T00:00"),
+        ("é😀" * 100, "2027-05-03T00:00"),
+        ("backtests", "2027-05-03T00:00"),
+        ("original", "2027-05-03T00:00"),
+    ],
+)
+async def test_a_copy_that_is_not_possible_is_a_mistake_of_its_field(
+    console: Browsing, new_id: str, first_day: str
+) -> None:
+    browser = await console.signed_in("marketer")
+    await begin(browser, "original")
+    await browser.open(path("original"))
+    page = await browser.send("/console/campaigns/original/copy", new_id=new_id, begin=first_day)
+    assert page.status == 422
+    assert 'aria-invalid="true"' in page.html
+    assert "<script>alert" not in page.html
+    assert not await rows(console.services.db, "SELECT 1 FROM campaign_versions WHERE campaign_id = 'copied'")
+
+
+@pytest.mark.parametrize("amount", ["NaN", "sNaN", "Infinity", "-Infinity", "1e999999", "1e30", "much"])
+async def test_an_amount_that_is_none_is_a_mistake_of_its_field(console: Browsing, amount: str) -> None:
+    browser = await console.signed_in("marketer")
+    await begin(browser, "original")
+    await browser.open(path("original", "/try"))
+    page = await browser.send("/console/campaigns/original/try", activity="order", amount=amount)
+    assert page.status == 422
+    assert "Please give an amount of money" in page.text
+
+
+@pytest.mark.parametrize("section", ["", "/edit", "/versions", "/try", "/backtests", "/report"])
+async def test_an_id_that_no_campaign_has_is_not_found(console: Browsing, section: str) -> None:
+    browser = await console.signed_in("marketer")
+    for campaign_id in ("%00", "%ff", "x" * 5000, "nobody"):
+        assert (await browser.open(f"/console/campaigns/{campaign_id}{section}")).status == 404
 
 
 async def test_granted_points_are_added_up_when_somebody_asks(console: Browsing) -> None:

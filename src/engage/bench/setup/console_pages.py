@@ -138,7 +138,7 @@ ADDRESSES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 _IDS: Final = text("""
-SELECT (SELECT id FROM backtests ORDER BY id LIMIT 1) AS backtest,
+SELECT (SELECT id FROM backtests WHERE campaign_id = 'c-0' ORDER BY id LIMIT 1) AS backtest,
        (SELECT id FROM operators WHERE role = 'viewer' ORDER BY id LIMIT 1) AS operator,
        (SELECT id FROM corrections WHERE state = 'requested' ORDER BY id LIMIT 1) AS correction,
        (SELECT id FROM referrals WHERE state = 'flagged' ORDER BY id LIMIT 1) AS referral,

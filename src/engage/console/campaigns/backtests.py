@@ -1,6 +1,6 @@
 """The cost that a campaign would have had: backtests, their progress and charts, a grant after approval."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from litestar.params import PathParameter
 from litestar.response import Redirect, Response
 
 from engage.console.campaigns.documents import refused
-from engage.console.campaigns.found import find_page, path_of
+from engage.console.campaigns.found import find_page, local_moment, path_of
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
 from engage.console.forms import do_once, read_form
 from engage.console.mistakes import Mistake
@@ -52,7 +52,7 @@ class CampaignBacktestController(Controller):
         found = await find_page(request, visitor, campaign_id)
         campaign = from_value(found.campaign.document, source="", notation=JSON)
         typed = {name: form.text(name) for name in ("from", "until")}
-        begin, until = (_moment(typed[name]) for name in ("from", "until"))
+        begin, until = (local_moment(typed[name]) for name in ("from", "until"))
         if begin is None or until is None:
             missing = "from" if begin is None else "until"
             mistakes = [Mistake(missing, "missing", None)]
@@ -168,12 +168,3 @@ def _to(view: BacktestView, done: str) -> Redirect:
 def _zone(visitor: Visitor, program: str) -> str:
     """The zone of the program's main country, in which days are counted."""
     return next(iter(visitor.services.programs.versions(program)[0].countries.values())).zone
-
-
-def _moment(text: str) -> datetime | None:
-    """A local date-time of a form."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo is None else None

@@ -10,7 +10,16 @@ from litestar.params import PathParameter
 from litestar.response import Response
 
 from engage.console.campaigns.documents import refused
-from engage.console.campaigns.found import WITH_REASON, Page, find, find_page, needed_for, path_of, read_page
+from engage.console.campaigns.found import (
+    WITH_REASON,
+    Page,
+    find,
+    find_page,
+    local_moment,
+    needed_for,
+    path_of,
+    read_page,
+)
 from engage.console.campaigns.surroundings import rules_of
 from engage.console.campaigns.words import changes
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
@@ -22,6 +31,7 @@ from engage.domain.document.errors import DocumentError
 from engage.domain.operators.roles import Permission
 from engage.domain.refusals import Code, Refusal
 from engage.flows.campaigns.act import act
+from engage.flows.campaigns.change import duplicate
 from engage.flows.campaigns.read import show_campaign
 from engage.flows.campaigns.report import report_campaign
 from engage.store.campaigns.report import HourGrants
@@ -126,12 +136,46 @@ class CampaignController(Controller):
                 request, visitor, await read_page(visitor, key), refusal=refusal, status=refusal.status
             )
 
+    @post("/copy", status_code=303, opt=needs(Permission.WRITE))
+    async def copy(self, request: HtmlRequest, campaign_id: CampaignId) -> Response[Any]:
+        """Write a copy under another id, moved to begin on another day, and open it."""
+        visitor, form = visitor_of(request), await read_form(request)
+        key = await find(request, visitor, campaign_id)
+        typed = {name: form.text(name) for name in ("new_id", "begin")}
+        begin = local_moment(typed["begin"])
+        there = {"new_id": bool(typed["new_id"]), "begin": begin is not None}
+        problems = {name: "missing" for name, is_there in there.items() if not is_there}
+        try:
+            if not problems:
+                return await do_once(
+                    request,
+                    visitor,
+                    lambda once: duplicate(
+                        visitor.services,
+                        key,
+                        typed["new_id"],
+                        begin=begin,
+                        operator=visitor.identity,
+                        keyed=once,
+                    ),
+                    lambda written: path_of((key[0], written.id), "/edit") + "&done=campaign.created",
+                )
+        except DocumentError as error:
+            fields = {"id": "new_id", "from": "begin"}
+            problems = {fields.get(each.path, "new_id"): each.mistake for each in error.problems}
+        except Refusal as refusal:
+            if refusal.code is not Code.EXISTS:
+                raise
+            problems = {"new_id": "exists"}
+        found = await read_page(visitor, key)
+        return await _overview(request, visitor, found, copy=typed, copy_problems=problems, status=422)
+
 
 async def _overview(
     request: HtmlRequest, visitor: Visitor, found: Page, *, status: int = 200, **more: Any
 ) -> Response[bytes]:
     campaign = found.campaign
-    values = {"problem": "", "action": "", "mistakes": [], "refusal": None} | more
+    values = {"problem": "", "action": "", "mistakes": [], "refusal": None, "copy": {}} | more
     return page(
         request,
         visitor,

@@ -1,5 +1,6 @@
 """The campaign of a page: its id in the path, its program in the query."""
 
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
@@ -67,3 +68,12 @@ def _actions(campaign: CampaignView, visitor: Visitor) -> list[str]:
 
 def needed_for(action: str) -> Permission:
     return Permission.APPROVE if action in ("approved", "rejected") else Permission.WRITE
+
+
+def local_moment(text: str) -> datetime | None:
+    """The local date-time that was typed; None for any other text."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is None else None

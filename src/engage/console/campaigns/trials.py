@@ -42,6 +42,8 @@ ACTIVITIES: Final = (
     "visit",
     "birthday",
 )
+_LARGEST: Final = Decimal(10**12)  # An amount of an order.
+
 CHANNELS: Final = ("web", "app", "store")
 
 
@@ -66,7 +68,11 @@ class CampaignTrialController(Controller):
             result = await dry_run(visitor.services, wanted)
         except DocumentError as error:
             return _page(request, visitor, found, typed, refused(error.problems).mistakes, status=422)
-        except (msgspec.ValidationError, InvalidOperation) as error:
+        except InvalidOperation:
+            return _page(
+                request, visitor, found, typed, [Mistake("amount", "not_an_amount", None)], status=422
+            )
+        except msgspec.ValidationError as error:
             return _page(request, visitor, found, typed, [Mistake("activity", str(error), None)], status=422)
         except Refusal as refusal:
             if refusal.code is not Code.UNKNOWN_MEMBER:
@@ -124,6 +130,8 @@ def _activity(form: Form, currency: str) -> RuleActivity:
 def _order(form: Form, currency: str, product: str) -> Mapping[str, Any]:
     """An order of one line. Its amount is in the country's currency, as people write it."""
     amount = Decimal(form.text("amount").replace(" ", "").replace(",", ".") or "100")
+    if not amount.is_finite() or abs(amount) > _LARGEST:
+        raise InvalidOperation
     line: dict[str, Any] = {
         "line_id": "1",
         "product_id": product,

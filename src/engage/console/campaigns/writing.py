@@ -17,7 +17,7 @@ from engage.console.campaigns.documents import (
     text_of,
     with_fields,
 )
-from engage.console.campaigns.found import find, path_of
+from engage.console.campaigns.found import find, local_moment, path_of
 from engage.console.campaigns.surroundings import markets_of, rules_of
 from engage.console.campaigns.words import field_name, shown, title_of_boost
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
@@ -36,7 +36,7 @@ from engage.domain.document.errors import DocumentError
 from engage.domain.operators.roles import Permission
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
-from engage.flows.campaigns.change import change, create, duplicate
+from engage.flows.campaigns.change import change, create
 from engage.flows.campaigns.read import show_campaign
 from engage.flows.segments.read import list_segment_ids
 from engage.messages.catalogue import DEFAULT, translate
@@ -81,7 +81,7 @@ class CampaignWritingController(Controller):
         visitor, form = visitor_of(request), await read_form(request)
         typed = {name: form.text(name) for name in ("program", "template", "id", "title", "begin")}
         template, program = template_named(typed["template"]), _program(visitor, typed["program"])
-        begin = _moment(typed["begin"])
+        begin = local_moment(typed["begin"])
         missing = [
             Mistake(name, "", None)
             for name, is_there in (
@@ -109,28 +109,6 @@ class CampaignWritingController(Controller):
             if refusal.code is not Code.EXISTS:
                 raise
             return _new_page(request, typed, [Mistake("id", "exists", None)], status=409)
-
-    @post("/{campaign_id:str}/copy", status_code=303, opt=needs(Permission.WRITE))
-    async def copy(self, request: HtmlRequest, campaign_id: CampaignId) -> Response[Any]:
-        """Write a copy under another id, moved to begin on another day, and open it."""
-        visitor, form = visitor_of(request), await read_form(request)
-        key = await find(request, visitor, campaign_id)
-        try:
-            return await do_once(
-                request,
-                visitor,
-                lambda once: duplicate(
-                    visitor.services,
-                    key,
-                    form.text("new_id"),
-                    begin=_moment(form.text("begin")),
-                    operator=visitor.identity,
-                    keyed=once,
-                ),
-                lambda written: path_of((key[0], written.id), "/edit") + "&done=campaign.created",
-            )
-        except DocumentError as error:
-            raise Refusal(Code.INVALID_DOCUMENT, errors=_errors(error)) from None
 
     @get("/{campaign_id:str}/edit", opt=needs(Permission.WRITE))
     async def edit(self, request: HtmlRequest, campaign_id: CampaignId) -> Response[bytes]:
@@ -302,16 +280,3 @@ def _wanted(visitor: Visitor, id_: str, title: str, begin: datetime) -> Wanted:
         question=texts("question"),
         answers=[texts("answer_right"), texts("answer_wrong")],
     )
-
-
-def _moment(text: str) -> datetime | None:
-    """A local date-time of a form."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo is None else None
-
-
-def _errors(error: DocumentError) -> list[dict[str, str]]:
-    return [{"field": each.path, "message": each.mistake} for each in error.problems]

@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from engage.domain.campaigns.definition import Campaign
+from engage.domain.campaigns.parse import from_value
+from engage.domain.document.decoding import JSON
 from engage.domain.document.errors import DocumentError, Problem
 from engage.domain.program.kinds import KINDS
 
@@ -29,7 +31,7 @@ _NAMED_BY: Final = {f"{kind.name}_id": kind for kind in KINDS}
 def copied(campaign: Campaign, new_id: str, begin: datetime | None = None) -> Campaign:
     """A copy that begins at `begin`, with all its other times as far away from that as they were from the
     first beginning. Raises DocumentError for an instant where the campaign has local times, and the other
-    way round.
+    way round, for a time that is too late, and for an id that no campaign can have.
     """
     shift = timedelta()
     if begin is not None:
@@ -45,8 +47,11 @@ def copied(campaign: Campaign, new_id: str, begin: datetime | None = None) -> Ca
             definition["id"] = names.rules[kind.rule_id(definition["id"])].removeprefix(f"{kind.name}:")
     for rule in document["rules"]:
         rule["id"] = names.rules[rule["id"]]
-    moved: dict[str, Any] = _copied(document, "", names, shift)
-    return msgspec.convert(moved | {"id": new_id}, Campaign)
+    try:
+        moved: dict[str, Any] = _copied(document, "", names, shift)
+    except OverflowError:
+        raise DocumentError("", [Problem("from", "a time long before the year 10000", str(begin))]) from None
+    return from_value(moved | {"id": new_id}, source="", notation=JSON)
 
 
 class _Names(Struct, frozen=True):

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+from engage.domain.campaigns.definition import CampaignId
 from engage.domain.campaigns.lifecycle import ActionKind, State
 from engage.domain.document.compact import compact
 from engage.domain.document.texts import Texts
@@ -72,6 +74,8 @@ async def find_campaign(services: Services, programs: Sequence[str], campaign_id
 
     Raises SeveralPrograms; Refusal not_found; Unavailable.
     """
+    if not is_campaign_id(campaign_id):
+        raise Refusal(Code.NOT_FOUND)
     async with transaction(services.db) as conn:
         found = [program for program in await programs_with(conn, campaign_id) if program in programs]
     if not found:
@@ -79,6 +83,15 @@ async def find_campaign(services: Services, programs: Sequence[str], campaign_id
     if len(found) > 1:
         raise SeveralPrograms
     return found[0], campaign_id
+
+
+def is_campaign_id(campaign_id: str) -> bool:
+    """True if a campaign can have this id. PostgreSQL cannot read some others, such as those with NUL."""
+    try:
+        msgspec.convert(campaign_id, CampaignId)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 async def show_campaign(services: Services, key: CampaignKey, version: int | None) -> CampaignView:
