@@ -53,7 +53,8 @@ class Form(Struct, frozen=True):
         return next(iter(self._strings(name)), "")
 
     def _strings(self, name: str) -> list[str]:
-        return [value for value in self.fields.get(name, ()) if isinstance(value, str)]
+        """The texts of a field. Nobody types NUL, which PostgreSQL cannot store."""
+        return [value.replace("\0", "") for value in self.fields.get(name, ()) if isinstance(value, str)]
 
 
 async def read_form(request: HtmlRequest) -> Form:

@@ -6,12 +6,14 @@ from urllib.parse import urlencode
 
 import structlog
 from litestar import Controller, Router, get
+from litestar.connection import ASGIConnection
 from litestar.exceptions import (
     HTTPException,
     MethodNotAllowedException,
     NotFoundException,
     PermissionDeniedException,
 )
+from litestar.handlers import BaseRouteHandler
 from litestar.params import PathParameter
 from litestar.response import Redirect, Response
 from litestar.types import Guard
@@ -86,7 +88,7 @@ def console_router(settings: Settings, guards: Sequence[Guard] = ()) -> Router:
     return Router(
         "/console",
         route_handlers=[*_CONTROLLERS, *_of_provider(settings), no_page],
-        guards=[*guards, guard],
+        guards=[*guards, _refuse_nul, guard],
         exception_handlers={
             NotSignedInError: _sign_in_first,
             HasToChangePassword: _change_password_first,
@@ -95,6 +97,12 @@ def console_router(settings: Settings, guards: Sequence[Guard] = ()) -> Router:
         request_max_body_size=FORM_BYTES,
         include_in_schema=False,
     )
+
+
+def _refuse_nul(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Nothing has a NUL in its id, and PostgreSQL cannot even look for it. Raises NotFoundException."""
+    if "\0" in connection.scope["path"]:
+        raise NotFoundException
 
 
 def _of_provider(settings: Settings) -> list[type[Controller]]:

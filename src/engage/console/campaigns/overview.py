@@ -1,5 +1,6 @@
 """The first page: what runs when, and every campaign with its state, points and budget."""
 
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final, get_args
 
@@ -23,6 +24,10 @@ _MOST_IN_MONTH: Final = 200
 _PAGE: Final = 25
 _OVERLAPS: Final = 20
 _QUERY: Final = ("program", "state", "search", "month", "after")
+
+
+# No month of these lacks a month before or after it.
+_MONTH: Final = re.compile(r"(19|2\d)\d\d-(0[1-9]|1[0-2])")
 
 
 class CampaignListController(Controller):
@@ -81,11 +86,8 @@ def _is_planned(campaign: CampaignOutline) -> bool:
 
 
 def _first_day(month: str) -> date | None:
-    """The first day of a month such as 2026-12; None for what is none."""
-    try:
-        return date.fromisoformat(f"{month}-01") if len(month) == len("2026-12") else None
-    except ValueError:
-        return None
+    """The first day of a month of our time such as 2026-12; None for any other text."""
+    return date.fromisoformat(f"{month}-01") if _MONTH.fullmatch(month) else None
 
 
 def _place(text: str) -> Place | None:

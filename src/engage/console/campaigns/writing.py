@@ -255,14 +255,14 @@ def _new_page(
 
 
 def _program(visitor: Visitor, program_id: str) -> Program:
-    """The newest version of a program of the operator, of the first one for another id.
+    """The newest version of a program of the operator, of the first one where none is named.
 
-    Raises Refusal not_found for an operator without a program.
+    Raises NotFoundException, and Refusal not_found for an operator without a program.
     """
-    programs = visitor.programs
-    if not programs:
+    if not visitor.programs:
         raise Refusal(Code.NOT_FOUND)
-    chosen = program_id if program_id in programs else programs[0]
+    chosen = program_id or visitor.programs[0]
+    visitor.check_program(chosen)
     return visitor.services.programs.versions(chosen)[-1]
 
 

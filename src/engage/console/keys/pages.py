@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final, cast, get_args
 
 from litestar import Controller, get, post
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import ClientException, NotFoundException
 from litestar.params import PathParameter
 from litestar.response import Response
 
@@ -39,7 +39,9 @@ class KeyController(Controller):
     async def create(self, request: HtmlRequest) -> Response[Any]:
         visitor, form = visitor_of(request), await read_form(request)
         name, choice = form.text("name"), sent_choice(visitor, form)
-        scope = cast(Scope, form.text("scope")) if form.text("scope") in SCOPES else SCOPES[0]
+        if form.text("scope") not in SCOPES:
+            raise ClientException("no such scope")
+        scope = cast(Scope, form.text("scope"))
         has_name = 0 < len(name) <= LONGEST_NAME and name.isprintable()
         if choice.problem or not has_name:
             return _new_page(request, visitor, name, scope, choice, name_problem=not has_name, status=422)

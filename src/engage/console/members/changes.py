@@ -75,6 +75,8 @@ class MemberChangeController(Controller):
         into, reason = form.text("into"), form.text("reason")
         if not _is_reason(reason):
             return await _merger_page(request, subject, into, reason, problem="reason", status=422)
+        if await _other(subject, into) is None:
+            return await _merger_page(request, subject, into, reason, problem="nobody", status=422)
         visitor = subject.visitor
         return await do_once(
             request,

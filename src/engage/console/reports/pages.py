@@ -1,9 +1,10 @@
 """The liability with its chart, its table as CSV, and a member's balance at an instant."""
 
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from litestar import Controller, get
-from litestar.response import Response
+from litestar.response import Redirect, Response
 from msgspec.structs import replace
 
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
@@ -53,20 +54,30 @@ class ReportController(Controller):
         )
 
     @get("/liability.csv", opt=needs(Permission.PAY))
-    async def table(self, request: HtmlRequest) -> Response[bytes]:
-        report = await _liability(request, visitor_of(request))
+    async def table(self, request: HtmlRequest) -> Response[Any]:
+        """The table of the page. A mistake is shown there, at its field."""
+        try:
+            report = await _liability(request, visitor_of(request))
+        except InvalidPeriod:
+            typed = {name: asked(request, name) for name in ("at", "from", "program")}
+            return Redirect(f"/console/reports?{urlencode({'show': 'liability'} | typed)}", status_code=303)
         headers = {**HEADERS, "content-disposition": 'attachment; filename="liability.csv"'}
         return Response(as_csv(report).encode(), media_type="text/csv", headers=headers)
 
 
 async def _liability(request: HtmlRequest, visitor: Visitor) -> LiabilityReport:
-    """The report of the visitor's programs. Raises InvalidPeriod, Unavailable."""
+    """The report of the visitor's programs, or of the one asked for.
+
+    Raises InvalidPeriod, NotFoundException, Unavailable.
+    """
     services, program = visitor.services, asked(request, "program")
+    if program:
+        visitor.check_program(program)
     report = await report_liability(
         services.settings,
         at=asked(request, "at") or None,
         since=asked(request, "from") or None,
-        program_id=program if program in visitor.programs else None,
+        program_id=program or None,
         clock=services.clock,
         timeout_s=REPORT_S,
     )
