@@ -45,10 +45,10 @@ async def test_a_bug_is_logged_with_its_trace_id_and_its_details_are_not_shown(
     async def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("the password is swordfish")
 
-    monkeypatch.setattr("engage.api.members.mobile.read_home", broken)
+    monkeypatch.setattr("engage.api.accounts.mobile.read_credits", broken)
     member = await api.joined()
     with structlog.testing.capture_logs() as logs:
-        answer = await member.get("/v1/me")
+        answer = await member.get("/v1/me/credits")
     shown = problem(answer, 500, "internal_error")
     assert "swordfish" not in answer.text
     assert "RuntimeError" not in answer.text

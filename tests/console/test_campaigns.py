@@ -303,7 +303,8 @@ async def test_campaigns_of_other_programs_are_not_there(console: Browsing) -> N
     for section in ("", "/edit", "/versions", "/try", "/backtests", "/report"):
         assert (await other.open(path("elsewhere", section))).status == 404
     assert "elsewhere" not in (await other.open("/console/campaigns?search=elsewhere")).text
-    page = await other.open("/console/campaigns/new?program=eu-mi-points")
+    assert (await other.open("/console/campaigns/new?program=eu-mi-points")).status == 404
+    page = await other.open("/console/campaigns/new")
     assert page.form("/console/campaigns/new").fields["program"] == ["in-mi-tokens"]
 
 
@@ -379,7 +380,6 @@ async def test_a_copy_begins_when_it_is_wanted(console: Browsing) -> None:
         ("copied", ""),
         ("copied", "tomorrow"),
         ("copied", "9999-12-31T23:59"),
-        ("\0x", "2027-05-03T00:00"),
         ("<script>alert(1)</script>", "2027-05-03T00:00"),
         ("é😀" * 100, "2027-05-03T00:00"),
         ("backtests", "2027-05-03T00:00"),
