@@ -16,7 +16,7 @@ ID = "019aa3c0-7c1e-7b6a-9d6e-2f1f0f6d3a10"
 @pytest.fixture
 async def plain(api: Calling) -> AsyncIterator[httpx.AsyncClient]:
     """A client that takes any answer: one to HEAD says that it is a problem, and has no body."""
-    transport = httpx.ASGITransport(app_of(api.api))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app_of(api.api))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 

@@ -19,7 +19,7 @@ from engage.settings import Settings
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
-def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
+def create_app(settings: Settings, clock: Clock | None = None) -> Application:
     """Make an application for any ASGI server. Its lifespan opens the API, and raises SettingsError."""
 
     @asynccontextmanager
@@ -31,7 +31,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
     return _app(settings, lifespan=[lifespan])
 
 
-def app_of(api: Api) -> Litestar:
+def app_of(api: Api) -> Application:
     """Make an application of an open API. Its lifespan does nothing."""
     app = _app(api.services.settings, lifespan=[])
     _open(app, api)
@@ -43,7 +43,7 @@ def _open(app: Litestar, api: Api) -> None:
     app.state[console.STATE] = console.Console(api.services, api.sandbox, api.check)
 
 
-def _app(settings: Settings, lifespan: list[Lifespan]) -> Litestar:
+def _app(settings: Settings, lifespan: list[Lifespan]) -> Application:
     sandbox = settings.sandbox is not None
     contract = controllers(sandbox=sandbox)
     return Application(

@@ -5,6 +5,8 @@ Only Ed25519 and P-256 signing keys are used. A key says which algorithm it is f
 
 import asyncio
 import ssl
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +14,10 @@ from typing import Any, Final
 import httpx
 import jwt
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
+from nacl.exceptions import CryptoError
+from nacl.signing import VerifyKey
 
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
@@ -27,11 +32,17 @@ class KeySetError(Exception):
     """A key set that cannot be read now, or has no usable key."""
 
 
+Verify = Callable[[bytes, bytes], bool]  # Returns whether the second is a signature of the first.
+
+
 class Key(Struct, frozen=True, eq=False):
-    """A public key, the JWK members that it was made from, and its thumbprint (RFC 7638)."""
+    """A public key for an algorithm (JWA), the JWK members that it was made from, and its thumbprint
+    (RFC 7638).
+    """
 
     members: dict[str, Any]
-    jwk: jwt.PyJWK
+    algorithm: str
+    verify: Verify
     thumbprint: str
 
 
@@ -118,9 +129,25 @@ def _usable_key(members: dict[str, Any]) -> Key | None:
         algorithm = _ALGORITHMS.get((jwk.kty, jwk.crv))
         if algorithm is None or not jwk.kid or jwk.use != "sig" or jwk.alg not in (None, algorithm):
             return None
-        return Key(public, jwt.PyJWK(public, algorithm), _thumbprint(public))
+        return Key(public, algorithm, _verify_with(jwt.PyJWK(public, algorithm)), _thumbprint(public))
     except (msgspec.ValidationError, jwt.PyJWTError):
         return None
+
+
+def _verify_with(jwk: jwt.PyJWK) -> Verify:
+    """An Ed25519 signature takes libsodium about half the time that it takes OpenSSL."""
+    if isinstance(jwk.key, Ed25519PublicKey):
+        return partial(_is_ed25519, VerifyKey(jwk.key.public_bytes_raw()))
+    algorithm, key = jwk.Algorithm, jwk.key
+    return lambda signed, signature: algorithm.verify(signed, key, signature)
+
+
+def _is_ed25519(key: VerifyKey, signed: bytes, signature: bytes) -> bool:
+    try:
+        key.verify(signed, signature)
+    except CryptoError:  # For a signature of another length, too.
+        return False
+    return True
 
 
 def _thumbprint(members: dict[str, Any]) -> str:

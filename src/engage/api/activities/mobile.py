@@ -131,11 +131,11 @@ class ActivityController(Controller):
     @post(
         "/fuel/taps",
         status_code=202,
-        middleware=(answered_directly(_tap),),
         operation_id="recordFuelTap",
         summary="Record a fuel tap",
         response_description="The tap is recorded. Its points are pending.",
-        opt=contract(UseCase.RECORD_FUEL_TAP, body=EmptyRequest, body_optional=True, repeat=Repeat.KEY),
+        opt=contract(UseCase.RECORD_FUEL_TAP, body=EmptyRequest, body_optional=True, repeat=Repeat.KEY)
+        | answered_directly(_tap),
     )
     async def tap(self, request: Request[Any, Any, Any]) -> Answer[FuelTapResult]:
         """Once a day in the member's time zone. Consecutive days make a streak, which earns a bonus."""

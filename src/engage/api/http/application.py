@@ -8,6 +8,7 @@ from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.utils import normalize_path
 
 from engage.api.http.answers import SAFE, Answer
+from engage.api.http.direct import DirectAnswers
 from engage.api.http.problems import allowed_methods, to_problem
 from engage.domain.refusals import Code, Refusal
 
@@ -24,14 +25,20 @@ class Application(Litestar):
     It answers OPTIONS for one of a path's handlers, and HEAD for none.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._direct = DirectAnswers(self.routes)
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == ScopeType.HTTP:
+            scope["app"] = scope["litestar_app"] = self
             if _is_another_spelling(scope) or scope["method"] == "OPTIONS":
-                scope["app"] = scope["litestar_app"] = self
                 await self._without_handler(scope).send(scope, receive, send)
                 return
             if scope["method"] == "HEAD":
                 scope, send = {**scope, "method": "GET"}, _without_body(send)
+            if await self._direct.send(scope, receive, send):
+                return
         await super().__call__(scope, receive, send)
 
     def _without_handler(self, scope: Any) -> Answer[Any]:

@@ -36,8 +36,7 @@ class HomeController(Controller):
         operation_id="getHome",
         summary="Get the home screen",
         response_description="The member as stored now.",
-        middleware=(answered_directly(_home),),
-        opt=contract(etag=True),
+        opt=contract(etag=True) | answered_directly(_home),
     )
     async def home(self, request: Request[Any, Any, Any]) -> Answer[Home]:
         """The member, the balance, points that expire, the streak, the remaining credits of each limit, and

@@ -1,0 +1,139 @@
+"""Requests that are answered before Litestar's router get the answer that they would get behind it."""
+
+import re
+from typing import Any
+
+import pytest
+
+from engage.api.app import app_of
+from engage.api.http.direct import DirectAnswers
+from tests.api.calling import Caller, Calling
+
+Header = tuple[bytes, bytes]
+Headers = list[Header]
+
+TRACE = (b"traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+
+
+async def answer_of(app: Any, method: str, path: str, headers: Headers, body: bytes = b"") -> list[Any]:
+    """Call an application as a server does. Headers of one name keep their order."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [TRACE, *headers],
+        "client": ("127.0.0.1", "1"),
+        "server": ("127.0.0.1", 80),
+        "state": {},
+    }
+    await app(scope, receive, send)
+    start, *rest = sent
+    content = b"".join(message.get("body", b"") for message in rest)
+    return [start["status"], sorted(start["headers"]), re.sub(rb"[0-9a-f]{32}", b"<trace>", content)]
+
+
+class Spy(DirectAnswers):
+    """Counts the requests that are answered directly."""
+
+    answered = 0
+
+    async def send(self, scope: Any, receive: Any, send: Any) -> bool:
+        answered = await super().send(scope, receive, send)
+        self.answered += answered
+        return answered
+
+
+class Both:
+    """An application, and one that answers nothing directly."""
+
+    def __init__(self, api: Calling) -> None:
+        self._app, self._plain = app_of(api.api), app_of(api.api)
+        self._spy = Spy(self._app.routes)
+        self._app._direct, self._plain._direct = self._spy, DirectAnswers([])
+
+    async def answer(self, *request: Any, **more: Any) -> tuple[bool, list[Any]]:
+        """Return (answered directly, the answer), which is the same where nothing is answered directly."""
+        self._spy.answered = 0
+        answer = await answer_of(self._app, *request, **more)
+        assert answer == await answer_of(self._plain, *request, **more), request
+        return self._spy.answered == 1, answer
+
+
+@pytest.fixture(scope="module")
+def both(api: Calling) -> Both:
+    return Both(api)
+
+
+@pytest.fixture(scope="module")
+async def token(api: Calling) -> Header:
+    return token_of(await api.joined())
+
+
+def token_of(member: Caller) -> Header:
+    return b"authorization", member._headers["authorization"].encode()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "extra", "direct", "status"),
+    [
+        ("GET", "/v1/me", [], True, 200),
+        ("GET", "/v1/me", [(b"accept-language", b"de"), (b"host", b"shop.example:8080")], True, 200),
+        ("HEAD", "/v1/me", [], True, 200),
+        ("GET", "/v1/me", [(b"if-none-match", b"*")], True, 304),
+        ("GET", "/v1/me", [(b"content-length", b"0")], True, 200),
+        ("GET", "/v1/me", [(b"authorization", b"Bearer another")], True, 401),
+        ("GET", "/v1/me", [(b"idempotency-key", b"k")], False, 200),
+        ("GET", "/v1/me", [(b"host", b"<script>")], False, 400),
+        ("GET", "/v1/me/", [], False, 200),
+        ("GET", "//v1/me", [], False, 404),
+        ("POST", "/v1/me", [], False, 405),
+        ("OPTIONS", "/v1/me", [], False, 204),
+        ("GET", "/v1/fuel/taps", [], False, 405),
+    ],
+)
+async def test_a_direct_answer_is_that_of_the_handler(
+    both: Both, token: Header, method: str, path: str, extra: Headers, *, direct: bool, status: int
+) -> None:
+    answered, answer = await both.answer(method, path, [token, *extra])
+    assert (answered, answer[0]) == (direct, status)
+
+
+async def test_a_refused_tap_is_the_same_with_and_without_a_body(api: Calling, both: Both) -> None:
+    member = await api.joined()
+    token = token_of(member)
+    assert (await member.post("/v1/fuel/taps")).status_code == 202
+    answered, refused = await both.answer("POST", "/v1/fuel/taps", [token, (b"content-length", b"0")])
+    assert (answered, refused[0]) == (True, 409)
+    length = (b"content-length", b"2"), (b"content-type", b"application/json")
+    answered, with_body = await both.answer("POST", "/v1/fuel/taps", [token, *length], body=b"{}")
+    assert (answered, with_body) == (False, refused)
+    chunked = [token, (b"transfer-encoding", b"chunked")]
+    assert await both.answer("POST", "/v1/fuel/taps", chunked) == (False, refused)
+    bad = await both.answer("POST", "/v1/fuel/taps", [token, *length], body=b"{x")
+    assert (bad[0], bad[1][0]) == (False, 400), "a body that is no document"
+
+
+async def test_a_failure_is_a_problem_with_a_trace_id(
+    both: Both, token: Header, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("engage.api.members.mobile.HomeRequest", broken)
+    answered, answer = await both.answer("GET", "/v1/me", [token])
+    assert (answered, answer[0]) == (True, 500)
+    assert b'"code":"internal_error"' in answer[2]
