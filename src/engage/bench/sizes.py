@@ -1,4 +1,4 @@
-"""The amounts that benchmarks measure. With the defaults all take about twelve minutes on two cores."""
+"""The amounts that benchmarks measure. With the defaults all take about fifteen minutes on two cores."""
 
 from msgspec import Struct
 
@@ -18,7 +18,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     rate: int = 1_000  # Taps a second for lateness.
     seconds: int = 60
     delay_s: int = 5  # From these taps until their points are due.
-    members: int = 1_000_000  # Loaded into the gate, or known to the console.
+    members: int = 1_000_000  # Loaded into the gate, known to the console, or in the books.
     claims: int = 50_000
     orders: int = 5_000  # In a round, each paid, delivered and returned.
     lots: int = 1_000_000  # That expire at one instant.

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from engage.bench.benchmarks import (
     backtest,
+    books,
     campaigns,
     checkout,
     console,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "leaderboard": leaderboard.run,
     "segment": segment.run,
     "backtest": backtest.run,
+    "books": books.run,
     "campaigns": campaigns.run,
     "console": console.run,
 }

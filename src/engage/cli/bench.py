@@ -39,7 +39,7 @@ SIZES = {
     "rate": "lateness, expire: taps a second.",
     "seconds": "lateness: seconds of taps.",
     "delay_s": "lateness: seconds until points are due.",
-    "members": "gate: members loaded into the gate, console: members.",
+    "members": "gate: members loaded into the gate, books, console: members.",
     "claims": "gate: claims in a round.",
     "payments": "checkout: orders paid with points, in a round.",
     "orders": "orders, campaigns: orders in a round, each paid, delivered and returned.",
@@ -83,7 +83,7 @@ def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
     """Run all benchmarks or the NAMEd ones: tap, home, settle, feed, lateness, gate, checkout, orders,
-    expire, quiz, leaderboard, segment, backtest, campaigns, console and size.
+    expire, quiz, leaderboard, segment, backtest, books, campaigns, console and size.
 
     Each starts real servers and processes, flushes every commit to disk, and compares implementations in
     alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.

@@ -3,22 +3,19 @@
 import asyncio
 import random
 import time
-from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import text
 
-from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, percentile
+from engage.bench.setup.commands import run_command
 from engage.bench.setup.constants import PRESET, member_id
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import add_members, vacuum
-from engage.embedded.child_process import engage_command
 from engage.programs import preset
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services, open_services
-from engage.settings import to_environment
 from engage.store.segments.members import ListAt, read_stays
 
 MAX_SECONDS: Final = 30.0
@@ -78,18 +75,10 @@ async def _import(env: Environment, first: int, what: str) -> float:
     file = env.folder.path / "listed.csv"
     await asyncio.to_thread(_write, file, first, env.sizes.listed)
     env.report(f"segment: importing {what}")
-    started = time.perf_counter()
-    process = await asyncio.create_subprocess_exec(
-        *engage_command("segment", "import", str(file)),
-        *("--program", preset(PRESET).id, "--segment", SEGMENT),
-        env=to_environment(env.settings),
-        stdout=DEVNULL,
-        stderr=PIPE,
+    done = await run_command(
+        env, "segment", "import", str(file), "--program", preset(PRESET).id, "--segment", SEGMENT
     )
-    _, errors = await process.communicate()
-    if process.returncode:
-        raise BenchmarkFailed(f"the import failed: {errors.decode(errors='replace').strip()}")
-    return time.perf_counter() - started
+    return done.seconds
 
 
 def _write(file: Path, first: int, count: int) -> None:

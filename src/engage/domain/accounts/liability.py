@@ -64,11 +64,31 @@ class PendingSum(Struct, frozen=True):
     points: int
 
 
+class OutstandingSum(Struct, frozen=True):
+    """Remainders of all lots of one country's members, active and held."""
+
+    program_id: str
+    country: str
+    points: int
+
+
+class MovedSum(Struct, frozen=True):
+    """Movements of the lots of one country's members, before the period or in it."""
+
+    program_id: str
+    country: str
+    before: bool
+    points: int
+
+
 class Sums(Struct, frozen=True, kw_only=True):
-    """The ledger's sums. `lots_before` is of just before the period, empty where it has no beginning."""
+    """The ledger's sums. `outstanding_before` is of just before the period, empty where it has no
+    beginning.
+    """
 
     lots: Sequence[LotSum]
-    lots_before: Sequence[LotSum]
+    outstanding_before: Sequence[OutstandingSum]
+    moved: Sequence[MovedSum]
     entries: Sequence[EntrySum]
     pending: Sequence[PendingSum]
 
@@ -114,7 +134,8 @@ class Liability(Struct, frozen=True, kw_only=True):
 
     `worth` is by the versions in force at the report's instant, null where one of them gives points no worth.
     `outstanding` is what remains in members' lots; `before` is the same just before the period. `reconciled`:
-    `before` and the period's movements, which come from the entries, add up to it and to members' debts.
+    all movements of lots add up to both, and so do `before` and the period's movements, which come from the
+    entries, to it and to members' debts.
     """
 
     program: str

@@ -14,7 +14,9 @@ from engage.domain.accounts.liability import (
     Liability,
     LiabilityReport,
     LotSum,
+    MovedSum,
     MovementSum,
+    OutstandingSum,
     PendingSum,
     PointRate,
     Sums,
@@ -43,7 +45,7 @@ class _Group(Struct, frozen=True):
     currency: str
     rates: dict[str, Fraction | None]
 
-    def has(self, row: LotSum | EntrySum | PendingSum) -> bool:
+    def has(self, row: LotSum | OutstandingSum | MovedSum | EntrySum | PendingSum) -> bool:
         return row.program_id == self.program_id and row.country in self.rates
 
     def money(self, lines: Sequence[Sequence[tuple[str, int]]]) -> list[Money | None]:
@@ -66,12 +68,15 @@ def _countries(sums: Sums) -> set[tuple[str, str]]:
 def _liability(group: _Group, sums: Sums, at: datetime) -> Liability:
     lots = [row for row in sums.lots if group.has(row)]
     entries = [row for row in sums.entries if group.has(row)]
-    lots_before = [row for row in sums.lots_before if group.has(row)]
+    outstanding_before = [row for row in sums.outstanding_before if group.has(row)]
+    moved = [row for row in sums.moved if group.has(row)]
     active, held = sum(row.active for row in lots), sum(row.held for row in lots)
-    before = sum(row.active + row.held for row in lots_before)
+    before = sum(row.points for row in outstanding_before)
     debt_before = sum(row.debt for row in entries if row.before)
     debt = sum(row.debt for row in entries)
-    worth_before, movements = _movements(group, lots_before, [row for row in entries if not row.before])
+    worth_before, movements = _movements(
+        group, outstanding_before, [row for row in entries if not row.before]
+    )
     (worth,) = group.money([[(row.country, row.active + row.held) for row in lots]])
     return Liability(
         program=group.program_id,
@@ -89,6 +94,8 @@ def _liability(group: _Group, sums: Sums, at: datetime) -> Liability:
         movements=movements,
         reconciled=before + sum(line.points for line in movements) == active + held
         and before == sum(row.points for row in entries if row.before)
+        and before == sum(row.points for row in moved if row.before)
+        and active + held == sum(row.points for row in moved)
         and debt_before + sum(line.debt for line in movements) == debt,
     )
 
@@ -107,10 +114,10 @@ def _expiring(group: _Group, lots: Sequence[LotSum], at: datetime) -> list[Expir
 
 
 def _movements(
-    group: _Group, lots_before: Sequence[LotSum], entries: Sequence[EntrySum]
+    group: _Group, outstanding_before: Sequence[OutstandingSum], entries: Sequence[EntrySum]
 ) -> tuple[Money | None, list[MovementSum]]:
     """(worth of what was outstanding before, at the rates of the report's instant; movements since)"""
-    before = [(row.country, row.active + row.held) for row in lots_before]
+    before = [(row.country, row.points) for row in outstanding_before]
     by_kind = [[row for row in entries if movement_of(row) == name] for name in MOVEMENTS]
     lines = [[(row.country, row.points) for row in rows] for rows in by_kind]
     worth_before, *worths = group.money([before, *lines])

@@ -1,0 +1,57 @@
+"""`books`: the commands that read the whole ledger, with a million members and two settled credits each."""
+
+from datetime import timedelta
+from typing import Final
+
+from engage.bench.figures import Figure
+from engage.bench.setup.books import CREDITS, DAYS, add_books
+from engage.bench.setup.commands import run_command
+from engage.bench.setup.constants import PRESET
+from engage.bench.setup.environment import Environment
+from engage.bench.setup.members import vacuum
+from engage.programs import preset
+from engage.runtime.services import open_services
+
+# A command that finds something to report ends with 1, and reads as much.
+FOUND: Final = (0, 1)
+MAX_AUDIT_S: Final = 60.0
+MAX_LIABILITY_S: Final = 10.0
+MAX_REBUILD_S: Final = 60.0
+# As long as an id of the shop is: 36 characters with the number.
+PREFIX: Final = "books-01234567-0123-0123-0123-"
+
+
+async def run(env: Environment) -> list[Figure]:
+    members = env.sizes.members
+    env.report(f"books: adding {members:,} members with {CREDITS} settled credits each")
+    async with open_services(env.settings) as services:
+        now = services.clock.now()
+        await add_books(services.db, preset(PRESET), PREFIX, members, now=now)
+        await vacuum(services.db)
+    past = now - timedelta(days=DAYS // 3)
+    liability = "report", "liability", "--json"
+    return [
+        await _timed(env, "`engage audit`", MAX_AUDIT_S, "audit"),
+        await _timed(env, "`engage report liability`", MAX_LIABILITY_S, *liability),
+        await _timed(
+            env,
+            f"the same as of {DAYS // 3} days before, for a period of as many days",
+            MAX_LIABILITY_S,
+            *liability,
+            *("--at", past.isoformat(), "--from", (past - timedelta(days=DAYS // 3)).isoformat()),
+        ),
+        await _timed(env, "`engage rebuild`", MAX_REBUILD_S, "rebuild"),
+    ]
+
+
+async def _timed(env: Environment, what: str, at_most: float, *arguments: str) -> Figure:
+    env.report(f"books: {what}")
+    done = await run_command(env, *arguments, codes=FOUND)
+    return Figure(
+        benchmark="books",
+        what=f"{what}, {env.sizes.members * CREDITS:,} settled credits",
+        value=done.seconds,
+        unit="s",
+        at_most=at_most,
+        note=done.memory + (", and it found something" if done.code else ""),
+    )

@@ -1,0 +1,85 @@
+"""Commands of engage that a benchmark runs from beginning to end, and the memory that they take."""
+
+import asyncio
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Collection
+from contextlib import suppress
+
+import psutil
+from msgspec import Struct
+
+from engage.bench.errors import BenchmarkFailed
+from engage.bench.setup.environment import Environment
+from engage.embedded.child_process import engage_command
+from engage.settings import to_environment
+
+SAMPLE_S = 0.1
+MIB = 1024 * 1024
+
+
+class CommandRun(Struct, frozen=True):
+    """The exit status of a command, its seconds, and the most memory in MiB: of its processes, and of
+    those of PostgreSQL without what they share.
+    """
+
+    code: int
+    seconds: float
+    command_mib: float
+    postgres_mib: float
+
+    @property
+    def memory(self) -> str:
+        return f"at most {self.command_mib:,.0f} MiB, and {self.postgres_mib:,.0f} MiB in PostgreSQL"
+
+
+async def run_command(env: Environment, *arguments: str, codes: Collection[int] = (0,)) -> CommandRun:
+    """Run a command on the installation. Raises BenchmarkFailed if its exit status is not of `codes`."""
+    started = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        *engage_command(*arguments), env=to_environment(env.settings), stdout=DEVNULL, stderr=PIPE
+    )
+    command_mib = postgres_mib = 0.0
+    ending = asyncio.create_task(process.communicate())
+    while not ending.done():
+        command_mib = max(command_mib, _command_mib(process.pid))
+        postgres_mib = max(postgres_mib, _postgres_mib())
+        await asyncio.wait([ending], timeout=SAMPLE_S)
+    seconds = time.perf_counter() - started
+    _, errors = await ending
+    code = await process.wait()
+    if code not in codes:
+        name = " ".join(arguments[:2])
+        raise BenchmarkFailed(f"engage {name} failed: {errors.decode(errors='replace').strip()}")
+    return CommandRun(code, seconds, command_mib, postgres_mib)
+
+
+def _command_mib(pid: int) -> float:
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return sum(_rss(each) for each in [process, *process.children(recursive=True)]) / MIB
+    return 0.0
+
+
+def _postgres_mib() -> float:
+    return (
+        sum(
+            _rss(each, private=True)
+            for each in psutil.Process().children(recursive=True)
+            if _name(each).startswith("postgres")
+        )
+        / MIB
+    )
+
+
+def _rss(process: psutil.Process, *, private: bool = False) -> int:
+    with suppress(psutil.Error):
+        memory = process.memory_info()
+        return int(memory.rss - memory.shared if private else memory.rss)
+    return 0
+
+
+def _name(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return str(process.name())
+    return ""
