@@ -1,7 +1,6 @@
 """`engage worker`: run one worker until a signal stops it."""
 
 import asyncio
-import gc
 import signal
 from contextlib import suppress
 from typing import Any, Never
@@ -15,6 +14,7 @@ from engage.connections.valkey import away_is_unavailable
 from engage.domain.refusals import Unavailable
 from engage.flows.backtests.work import work_always
 from engage.runtime.background import Loop, running
+from engage.runtime.garbage import collect_rarely
 from engage.runtime.liveness import WORKER, send_heartbeats, touch_liveness_file
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
@@ -25,9 +25,6 @@ log = structlog.get_logger()
 
 # The jobs that a stopping worker waits for. They roll back, and the sweep of another worker does their work.
 STOP_S = 5.0
-
-# Thresholds of the garbage collector, which only has to find cycles.
-COLLECT_AFTER = (50_000, 20, 20)
 
 # A step of a backtest takes seconds. The last one, which reads what all parts have come to, may take longer.
 BACKTEST_STEP_S = 60.0
@@ -43,10 +40,7 @@ def run(settings: Settings) -> None:
 
 
 async def _work(settings: Settings) -> None:
-    # Exclude everything loaded so far from collections: a full one stops all jobs for a fifth of a second.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    collect_rarely()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -65,6 +65,7 @@ def terms_of(index: RuleIndex) -> tuple[EarningTerms, CountedRules]:
         followers=index.followers,
         streaks=index.streaks,
         windows=index.windows,
+        first_orders=index.first_orders,
     )
     return EarningTerms(program="p", version="1", expiry=Never(), rules=rules), counted
 

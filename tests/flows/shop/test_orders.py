@@ -8,16 +8,20 @@ from itertools import permutations
 import msgspec
 import pytest
 
+from engage.domain.earning.order_facts import OrderFacts
 from engage.flows.checkout.close_holds import release_overdue
 from engage.flows.members.merge import merge_members
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.events import AnyEvent, OrderPaid
 from engage.flows.shop.take_events import take_events
+from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.settings import Settings
+from engage.store.shop.orders import add_orders
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, NOON, advance
 from tests.support.database import rows
+from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 from tests.support.orders import (
     PROGRAM,
     balance,
@@ -251,6 +255,34 @@ async def test_the_same_events_from_two_callers_at_once_are_done_once(
     )
     assert (await take_events(services, events)).repeated == 60
     assert await balance(services) == {"pending": 100}
+
+
+async def test_facts_that_another_call_adds_meanwhile_count_too(services: Services, other: Services) -> None:
+    waiting = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'
+    """
+    async with asyncio.timeout(WITHIN_S):
+        async with transaction(other.db) as conn:
+            await add_orders(conn, {(PROGRAM, "m-1", "o-1"): OrderFacts(delivered_at=NOON)})
+            taking = asyncio.create_task(
+                take_events(services, [paid(services), paid(services, order_id="o-2")])
+            )
+            while await rows(other.db, waiting) == [(0,)]:
+                await asyncio.sleep(LOOK_AGAIN_S)
+        taken = await taking
+    assert (taken.accepted, taken.repeated, taken.refused) == (2, 0, {})
+    assert await balance(services) == {"pending": 20}
+    delivered_at = await rows(services.db, "SELECT order_id, delivered_at FROM orders ORDER BY order_id")
+    assert delivered_at == [("o-1", NOON), ("o-2", None)]
+    assert await rows(services.db, "SELECT reference FROM credits WHERE due_at IS NOT NULL") == [
+        ("order:o-1",)
+    ]
+
+
+async def test_a_refused_event_leaves_no_order_behind(services: Services) -> None:
+    assert await send_events(services, paid(services, currency="GBP")) == ["wrong_currency"]
+    assert await rows(services.db, "SELECT order_id FROM orders") == []
 
 
 @pytest.mark.parametrize("turn", range(3))

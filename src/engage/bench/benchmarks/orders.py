@@ -27,6 +27,7 @@ from engage.flows.shop.events import (
 )
 from engage.flows.shop.take_events import EVENTS_PER_CALL, take_events
 from engage.programs import preset
+from engage.runtime.garbage import collect_rarely
 from engage.runtime.services import Services, open_services
 
 Kind = Literal["paid", "delivered", "returned"]
@@ -59,6 +60,7 @@ async def run(env: Environment) -> list[Figure]:
     sizes, program = env.sizes, preset(PRESET)
     async with open_services(env.settings) as services:
         await services.programs.refresh(services.db)
+        collect_rarely()  # As the API does.
         for number in env.rounds("orders"):
             await _measure_round(services, program, f"single-{number}-", sizes.singles, 1, singles)
             await _measure_round(

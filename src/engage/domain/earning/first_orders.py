@@ -11,8 +11,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.domain.earning.credit import expires_at
-from engage.domain.earning.definition import Rule
-from engage.domain.earning.limits import FirstOrders
 from engage.domain.earning.order_facts import SKEW, OrderFacts
 from engage.domain.earning.orders import Standing, decide_order
 from engage.domain.earning.terms import EarningTerms
@@ -29,12 +27,6 @@ class Place(Struct, frozen=True):
     rule_id: str
     due_at: datetime | None
     number: int = 1
-
-
-def limited_rules(terms: EarningTerms) -> dict[str, FirstOrders]:
-    """The limits of the rules that pay the first orders alone, by rule."""
-    rules: Iterable[Rule] = terms.rules.by_id.values()
-    return {rule.id: rule.limit for rule in rules if isinstance(rule.limit, FirstOrders)}
 
 
 def in_order(orders: Mapping[str, OrderFacts]) -> list[tuple[str, OrderFacts]]:
@@ -61,7 +53,7 @@ def places(
     for order_id, facts, terms in delivered:
         assert facts.paid is not None
         assert facts.delivered_at is not None
-        limits, paid = limited_rules(terms), facts.paid
+        limits, paid = terms.rules.first_orders, facts.paid
         for credit in decide_order(terms, paid.order, at=paid.at, zone=paid.zone) if limits else ():
             limit = limits.get(credit.rule_id)
             if limit is None:

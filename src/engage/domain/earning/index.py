@@ -8,7 +8,7 @@ from msgspec import Struct
 from engage.domain.activity import AnyActivity
 from engage.domain.earning.awards import EveryNthDay
 from engage.domain.earning.definition import Rule
-from engage.domain.earning.limits import DailyStreak, PerWindow, SameAs, WindowSlot
+from engage.domain.earning.limits import DailyStreak, FirstOrders, PerWindow, SameAs, WindowSlot
 
 ActivityKey = tuple[str, str | None]  # (activity, its qualifier; None for all that no rule names)
 
@@ -17,7 +17,7 @@ class RuleIndex(Struct, frozen=True):
     """Rules in the order of their document, wherever there are several.
 
     `followers` are the rules that are same_as a rule, by its id; `windows` are a rule's limits per window, by
-    its id.
+    its id. `first_orders` are the limits of rules that pay the first orders alone, by their ids.
     """
 
     by_id: Mapping[str, Rule]
@@ -25,6 +25,7 @@ class RuleIndex(Struct, frozen=True):
     followers: Mapping[str, tuple[Rule, ...]]
     streaks: tuple[Rule, ...]
     windows: Mapping[str, tuple[PerWindow, ...]]
+    first_orders: Mapping[str, FirstOrders]
 
     def matching(self, activity: AnyActivity) -> tuple[Rule, ...]:
         """The rules about an activity; none where the version offers nothing for it."""
@@ -82,6 +83,7 @@ def index_rules(rules: Iterable[Rule]) -> RuleIndex:
         followers={leader: tuple(found) for leader, found in followers.items()},
         streaks=tuple(rule for rule in by_id.values() if isinstance(rule.limit, DailyStreak)),
         windows={rule.id: limits for rule in by_id.values() if (limits := _windows(rule))},
+        first_orders={rule.id: rule.limit for rule in by_id.values() if isinstance(rule.limit, FirstOrders)},
     )
 
 

@@ -80,16 +80,20 @@ def standing(
     cancelled_at: datetime | None = None,
     returned: Mapping[str, int] | None = None,
     boosts: Sequence[Boost] = (),
+    decided: Sequence[NewCredit] | None = None,
 ) -> list[Standing]:
     """The standing of each credit of an order, by everything known of it; those that its boosts add come
     right after their base.
 
     `returned` are the quantities that came back so far, by line id; a cancelled order is back as a whole.
+    `decided` is what `decide_order` has said of it, where the caller has asked before.
     """
+    if decided is None:
+        decided = decide_order(terms, order, at=at, zone=zone)
     back = ordered_quantities(order) if cancelled_at is not None else returned or {}
     return [
         _standing(terms, credit, order, back, delivered_at=delivered_at, only=only)
-        for base in decide_order(terms, order, at=at, zone=zone)
+        for base in decided
         for credit, only in ((base, None), *((added, boost.lines) for added, boost in beside(base, boosts)))
     ]
 

@@ -13,7 +13,6 @@ from engage.domain.earning import orders
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.confirmation import confirmed
 from engage.domain.earning.credit import NewCredit
-from engage.domain.earning.first_orders import limited_rules
 from engage.domain.earning.freeze_purchase import check_points, price, with_one_more
 from engage.domain.earning.limits import DailyStreak
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
@@ -270,7 +269,7 @@ class SimulatedMember:
             return
         for feature in self._features.values():
             feature.order_changed(order_id, self.orders[order_id], at)
-        limited = limited_rules(self.terms_of_order(order_id))
+        limited = self.terms_of_order(order_id).rules.first_orders
         for standing in self.standings(order_id):
             credit = self.account.credits.get(standing.credit.source_key)
             is_limited = standing.credit.rule_id in limited

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from engage.domain import calendar
-from engage.domain.earning.first_orders import limited_rules
 from engage.domain.earning.limits.kind import UsedSlots
 from engage.domain.earning.tasks import once_keys, tasks_of
 from engage.domain.tasks import Task
@@ -17,7 +16,7 @@ def _select(context: TaskContext) -> str:
     # looks so much worse than that for the given one that each call is planned.
     streaks = ", ".join(ledger.streak(f"streak_{n}") for n in range(len(_streak_rules(context))))
     # Of a member's credits, all are looked at to count those of orders.
-    orders = ledger.PAID_ORDERS if limited_rules(context.terms) else "NULL"
+    orders = ledger.PAID_ORDERS if context.terms.rules.first_orders else "NULL"
     return f"json_build_array({ledger.USED_KEYS}, {ledger.USED_SLOTS}, json_build_array({streaks}), {orders})"
 
 
@@ -28,7 +27,7 @@ def _streak_rules(context: TaskContext) -> list[str]:
 def _parameters(context: TaskContext) -> dict[str, object]:
     terms = context.terms
     today = calendar.local_date(context.now, context.market.zone)
-    limited = list(limited_rules(terms))
+    limited = list(terms.rules.first_orders)
     return {
         **({"order_rules": limited} if limited else {}),
         "once_keys": once_keys(terms),

@@ -15,7 +15,6 @@ from engage.domain.campaigns.member_budgets import BudgetUse
 from engage.domain.campaigns.screen import Screen
 from engage.domain.campaigns.simulated import GivenFacts, simulate
 from engage.domain.earning.credit import WindowPlace
-from engage.domain.earning.first_orders import limited_rules
 from engage.domain.earning.limits import OnceSlot, Slot, WindowSlot
 from engage.domain.earning.slots import wanted
 from engage.domain.keys import MemberKey
@@ -160,7 +159,7 @@ async def _add_orders(
 ) -> None:
     """Add what is known of the order, and the orders that may be among the first."""
     known = await read_orders(conn, [(*key, order.order_id)])
-    if limited_rules(simulated.terms):
+    if simulated.terms.rules.first_orders:
         known |= await read_delivered_orders(conn, key, limit=DELIVERED_READ)
     for (_, _, order_id), facts in known.items():
         if facts.paid is not None:

@@ -80,14 +80,17 @@ async def with_boosts(
     Raises Unavailable.
     """
     found = dict(after)
+    if not paid_in_turn:
+        return found
+    campaigns = CampaignBoosts(await services.campaigns.at(conn, now), now)
+    programs = {key[0] for key in paid_in_turn}
+    if not any(services.programs.boosts(program) or campaigns.exist(program) for program in programs):
+        return found
     paid = {
         key: payment
         for key in paid_in_turn
         if before[key].paid is None and (payment := after[key].paid) is not None
     }
-    if not paid:
-        return found
-    campaigns = CampaignBoosts(await services.campaigns.at(conn, now), now)
     new = [
         await _new_order(services, campaigns, key, paid[key], paid_in_turn[key])
         for key in sorted(paid, key=lambda key: paid[key].at)

@@ -31,10 +31,11 @@ async def read_reported_orders(
     wanted = list(keys)
     if not wanted:
         return ReportedOrders()
-    ended, returned = set(), {}
+    ended, updates = set(), []
     for key, (owner, facts) in (await read_ended_orders(conn, wanted)).items():
         if owner not in (None, key[1]) or facts.is_back:
             ended.add(key)
         else:
-            returned[key] = await changes_of(services, OrderUpdate(key, facts, facts, again=True))
+            updates.append(OrderUpdate(key, facts, facts, again=True))
+    returned = {order.update.key: order for order in await changes_of(services, updates)}
     return ReportedOrders(frozenset(ended), returned)

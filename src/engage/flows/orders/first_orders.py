@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from engage.domain.earning.first_orders import Place, in_order, limited_rules, places
+from engage.domain.earning.first_orders import Place, in_order, places
 from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.earning.terms import EarningTerms
 from engage.domain.keys import MemberKey, OrderKey, displaced_reference
@@ -32,7 +32,7 @@ async def react(services: Services, members: Sequence[MemberKey], *, now: dateti
     """Raises Unavailable."""
     for key in members:
         versions = services.programs.versions(key[0])
-        if any(limited_rules(version.earning) for version in versions):
+        if any(version.earning.rules.first_orders for version in versions):
             async with open_posting(services, cause="orders") as posting:
                 await _settle(services, posting, key, now=now)
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from engage.domain.earning.first_orders import Place, in_place, limited_rules
+from engage.domain.earning.credit import NewCredit
+from engage.domain.earning.first_orders import Place, in_place
 from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.earning.order_returns import reinstated
 from engage.domain.earning.orders import Standing, standing
@@ -28,7 +29,8 @@ class OrderUpdate(Struct, frozen=True):
 
     `earns`: a new payment earns points, for it is no older than the membership. `reason` is the reference
     of entries that take points back, where no return or cancellation does. `places` are those of this
-    order among the first, by rule, where the ledger says otherwise.
+    order among the first, by rule, where the ledger says otherwise. `decided` are the credits of a new
+    payment, where its terms have just decided them.
     """
 
     key: OrderKey
@@ -38,6 +40,7 @@ class OrderUpdate(Struct, frozen=True):
     reason: str | None = None
     earns: bool = True
     places: Mapping[str, Place] = {}
+    decided: Sequence[NewCredit] | None = None
 
     @property
     def member(self) -> MemberKey:
@@ -134,13 +137,33 @@ class OrderChanges(Struct):
         return replace(credit, due_at=standing.due_at, expires_at=standing.expires_at)
 
 
-async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
-    """Derive the state that the order should have. The caller reads the ledger's. Raises Unavailable."""
+class _Deciding(Struct, frozen=True):
+    """The rules that decide about orders: a program version, and its terms with the rules of campaigns."""
+
+    program: Program
+    terms: EarningTerms
+
+
+async def changes_of(services: Services, updates: Sequence[OrderUpdate]) -> list[OrderChanges]:
+    """Derive the state that each order should have. The caller reads the ledger's. Raises Unavailable."""
+    deciding: dict[tuple[str, str], _Deciding] = {}
+    for update in updates:
+        paid = update.after.paid
+        if paid is not None and (update.key[0], paid.version) not in deciding:
+            name = update.key[0], paid.version
+            program = await services.programs.version(services.db, *name)
+            deciding[name] = _Deciding(program, await terms_named(services, *name))
+    return [_changes(services, update, deciding) for update in updates]
+
+
+def _changes(
+    services: Services, update: OrderUpdate, deciding: Mapping[tuple[str, str], _Deciding]
+) -> OrderChanges:
     paid = update.after.paid
     if paid is None:
         return OrderChanges(update, None, services.programs.versions(update.key[0])[-1].grace)
-    program = await services.programs.version(services.db, update.key[0], paid.version)
-    terms = await terms_named(services, update.key[0], paid.version)
+    decides = deciding[update.key[0], paid.version]
+    program, terms = decides.program, decides.terms
     standings = standing(
         terms,
         paid.order,
@@ -149,11 +172,14 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
         delivered_at=update.after.delivered_at,
         returned=update.after.returned(),
         boosts=paid.boosts,
+        decided=update.decided,
     )
-    limited = limited_rules(terms)
-    standings = [
-        _in_its_place(terms, update, item) if item.credit.rule_id in limited else item for item in standings
-    ]
+    limited = terms.rules.first_orders
+    if limited:
+        standings = [
+            _in_its_place(terms, update, item) if item.credit.rule_id in limited else item
+            for item in standings
+        ]
     by_name = {(item.credit.rule_id, item.credit.beside): item for item in standings}
     order = OrderChanges(update, program, program.grace, by_name)
     new = [
@@ -165,8 +191,11 @@ async def changes_of(services: Services, update: OrderUpdate) -> OrderChanges:
             else update.is_new and update.earns
         )
     ]
-    order.new_credits = _new_credits(update, new)
-    order.credits = [_as_locked(credit) for credit in order.new_credits]
+    if new:
+        order.new_credits = _new_credits(update, new)
+    # New credits are what the facts say, unless something was returned before the payment was known.
+    if update.takes_back or not update.is_new:
+        order.credits = [_as_locked(credit) for credit in order.new_credits]
     return order
 
 
@@ -186,7 +215,9 @@ def _new_credits(update: OrderUpdate, standings: Sequence[Standing]) -> list[Cre
     bases: dict[str, UUID] = {}
     rows = []
     for item in standings:
-        credit = replace(item.credit, due_at=item.due_at, expires_at=item.expires_at)
+        credit = item.credit
+        if (credit.due_at, credit.expires_at) != (item.due_at, item.expires_at):
+            credit = replace(credit, due_at=item.due_at, expires_at=item.expires_at)
         with_id = None if credit.beside is None else bases[credit.rule_id]
         # The order may have credits of other rules.
         row = CreditToAccept(*update.member, new_id(), credit, with_id=with_id, known=not update.is_new)

@@ -28,7 +28,7 @@ async def post_differences(
 
     Locks credits, then balances: the caller has locked neither, or all of them before.
     """
-    changes = [await changes_of(services, update) for update in updates]
+    changes = await changes_of(services, updates)
     posting.note_changes(order.member for order in changes)
     await _lock_credits(posting.conn, changes)
     await _lock_returned(posting.conn, changes)
@@ -57,7 +57,9 @@ async def _lock_returned(conn: AsyncConnection, changes: list[OrderChanges]) -> 
     if not returned:
         return
     # Balances are locked all at once, those of new credits too.
-    await lock_balances(conn, [order.member for order in changes if order in returned or order.new_credits])
+    await lock_balances(
+        conn, [order.member for order in changes if order.update.takes_back or order.new_credits]
+    )
     holds = await read_holds_of_orders(conn, [order.update.key for order in returned])
     for order in returned:
         order.holds = holds.get(order.update.key, [])
@@ -67,8 +69,8 @@ async def _accept(posting: Posting, changes: list[OrderChanges], *, now: datetim
     # The facts of an order have what boosts it.
     new = [credit for order in changes for credit in order.new_credits]
     accepted = await posting.accept(new, now=now, boosts=False)
-    for order in changes:
-        refused = {credit.id for credit in order.new_credits} - accepted
+    refused = {credit.id for credit in new} - accepted
+    for order in changes if refused else ():
         order.credits = [credit for credit in order.credits if credit.id not in refused]
 
 
@@ -79,6 +81,7 @@ async def _correct(
     owes no points that are given back.
     """
     conn, accounts = posting.conn, Accounts({}, {})
+    changes = [order for order in changes if order.credits or order.holds]
     changing = [order for order in changes if order.changes_balance]
     if changing:
         # While this waited for the locks, points may have become active. They are not taken back before that.

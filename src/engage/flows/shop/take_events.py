@@ -32,16 +32,17 @@ from engage.flows.shop.events import (
 from engage.flows.shop.order_events import take_order_events
 from engage.flows.shop.removals import take_removals
 from engage.runtime.batch import decide_each, in_parts, not_refused
-from engage.runtime.database import transaction
+from engage.runtime.database import one_statement, transaction
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 from engage.store.shop.events import EventContent, IdsTaken, add_events, read_recorded_events
+from engage.store.shop.orders import OrdersAdded
 
 EVENTS_PER_CALL = 1_000
 
 
 class TakeBatch(Protocol):
-    """Takes events of one kind, each alone, with their ids. Raises Unavailable or IdsTaken."""
+    """Takes events of one kind, each alone, with their ids. Raises Unavailable, IdsTaken or OrdersAdded."""
 
     async def __call__(
         self, services: Services, events: Sequence[MemberEvent], /, *, now: datetime
@@ -97,7 +98,7 @@ async def take_events(services: Services, events: Sequence[AnyEvent | Refusal]) 
 async def _read_known(services: Services, ids: Collection[EventKey]) -> dict[EventKey, EventContent]:
     if not ids:
         return {}
-    async with transaction(services.db) as conn:
+    async with one_statement(services.db) as conn:
         return await read_recorded_events(conn, ids)
 
 
@@ -146,6 +147,8 @@ async def _take_kind(
             taken = await in_parts(not_refused(found), take_part)
         except IdsTaken as error:
             reused |= dict.fromkeys(error.ids, Refusal(Code.ID_REUSED, field="id"))
+        except OrdersAdded:
+            pass  # Again: they are known now.
         except AccountClosed:
             # A member was just merged or erased.
             if was_closed:

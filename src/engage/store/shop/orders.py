@@ -1,6 +1,6 @@
 """Orders: a row for each, from the first event that names it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,6 @@ from engage.domain.activity import Order
 from engage.domain.earning.boost import Boost
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.keys import MemberKey, OrderId, OrderKey
-from engage.domain.refusals import AccountClosed
 from engage.schema.orders import order_owners, orders
 from engage.schema.rows import Batch
 
@@ -34,34 +33,24 @@ _FACTS = Batch(
     ),
 )
 
-# A merger of the member is waited for. Afterwards the member is closed, and the order belongs to the
-# survivor.
-_OPEN = text(f"""
-WITH wanted AS MATERIALIZED (
-    SELECT * FROM {_KEYS}
-), locked AS MATERIALIZED (
-    SELECT m.program_id, m.member_id
-    FROM (SELECT DISTINCT program_id, member_id FROM wanted) k JOIN members m USING (program_id, member_id)
-    WHERE m.closed_at IS NULL
-    ORDER BY m.program_id, m.member_id
-    FOR KEY SHARE OF m
-)
-INSERT INTO orders (program_id, member_id, order_id)
-SELECT program_id, member_id, order_id FROM wanted JOIN locked USING (program_id, member_id)
-ORDER BY program_id COLLATE "C", member_id COLLATE "C", order_id COLLATE "C"
-ON CONFLICT DO NOTHING
-""")  # noqa: S608  # Names of the schema, here and below.
+_LATER = Batch("u", orders, "program_id", "member_id", "order_id", "delivered_at", "cancelled_at", "returns")
 
-# A separate statement: it sees what the transaction that held the order before has written.
 _FACTS_OF = f"""
 SELECT o.program_id, o.member_id, o.order_id, o.paid_at, CAST(o.paid AS text), o.hold_id, o.program_version,
        o.zone, o.delivered_at, o.cancelled_at, CAST(o.returns AS text), CAST(o.boosts AS text)
 FROM {_KEYS} JOIN orders o USING (program_id, member_id, order_id)
 ORDER BY o.program_id, o.member_id, o.order_id
-"""  # noqa: S608
+"""  # noqa: S608  # Names of the schema, here and below.
 
 _READ = text(_FACTS_OF)
 _LOCK = text(_FACTS_OF + "FOR UPDATE OF o")
+
+_ADD = text(f"""
+INSERT INTO orders ({_FACTS.columns})
+SELECT {_FACTS.columns} FROM {_FACTS}
+ORDER BY program_id COLLATE "C", member_id COLLATE "C", order_id COLLATE "C"
+ON CONFLICT DO NOTHING
+""")  # noqa: S608
 
 _WRITE = text(f"""
 UPDATE orders o
@@ -69,6 +58,13 @@ SET paid_at = u.paid_at, paid = u.paid, hold_id = u.hold_id, program_version = u
     zone = u.zone, delivered_at = u.delivered_at, cancelled_at = u.cancelled_at, returns = u.returns,
     boosts = u.boosts
 FROM {_FACTS}
+WHERE o.program_id = u.program_id AND o.member_id = u.member_id AND o.order_id = u.order_id
+""")  # noqa: S608
+
+# Of most orders the payment is known, and is the largest part of the row.
+_WRITE_LATER = text(f"""
+UPDATE orders o SET delivered_at = u.delivered_at, cancelled_at = u.cancelled_at, returns = u.returns
+FROM {_LATER}
 WHERE o.program_id = u.program_id AND o.member_id = u.member_id AND o.order_id = u.order_id
 """)  # noqa: S608
 
@@ -130,17 +126,8 @@ _boosts = msgspec.json.Decoder(tuple[Boost, ...])
 _returns = msgspec.json.Decoder(tuple[Return, ...])
 
 
-async def open_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, OrderFacts]:
-    """Lock these orders until the transaction ends and read their facts, which are empty for a new order.
-
-    Raises AccountClosed where one of the members was merged or erased.
-    """
-    wanted = sorted(set(keys))
-    await conn.execute(_OPEN, _KEYS.of(wanted))
-    opened = await lock_orders(conn, wanted)
-    if len(opened) < len(wanted):
-        raise AccountClosed
-    return opened
+class OrdersAdded(Exception):
+    """Another transaction has added one of these orders since they were read; this one must end."""
 
 
 async def lock_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[OrderKey, OrderFacts]:
@@ -152,8 +139,8 @@ async def lock_orders(conn: AsyncConnection, keys: Iterable[OrderKey]) -> dict[O
 async def claim_orders(conn: AsyncConnection, payers: Iterable[OrderKey]) -> dict[OrderId, str]:
     """Make each member the owner of an order that they paid, unless it belongs to another one; the owners.
 
-    Of two members in one call the first gets the order. Comes after orders are locked, and before credits
-    are.
+    Of two members in one call the first gets the order. Comes after orders are locked, and before new ones
+    are added.
     """
     first: dict[OrderId, str] = {}
     for program_id, member_id, order_id in payers:
@@ -204,9 +191,32 @@ async def read_ended_orders(
     return {(row[0], row[1], row[2]): (row[3], facts_of_row(row[4:])) for row in rows}
 
 
-async def write_orders(conn: AsyncConnection, orders: dict[OrderKey, OrderFacts]) -> None:
-    """Write the facts of orders that this transaction has locked."""
+async def add_orders(conn: AsyncConnection, orders: Mapping[OrderKey, OrderFacts]) -> None:
+    """Add orders that had no row, of members who are locked. They are locked from then on.
+
+    Comes after owners are claimed, and before credits are locked. A transaction that adds one of them at the
+    same time is waited for. Raises OrdersAdded if it commits.
+    """
+    rows = _FACTS.of(_row(key, facts) for key, facts in orders.items())
+    if (await conn.execute(_ADD, rows)).rowcount < len(orders):
+        raise OrdersAdded
+
+
+async def write_orders(conn: AsyncConnection, orders: Mapping[OrderKey, OrderFacts]) -> None:
+    """Write all facts of orders that this transaction has locked."""
     await conn.execute(_WRITE, _FACTS.of(_row(key, facts) for key, facts in orders.items()))
+
+
+async def write_later_facts(conn: AsyncConnection, orders: Mapping[OrderKey, OrderFacts]) -> None:
+    """Write what came after the payment of orders that this transaction has locked."""
+    rows = [
+        (*key, facts.delivered_at, facts.cancelled_at, _returns_text(facts)) for key, facts in orders.items()
+    ]
+    await conn.execute(_WRITE_LATER, _LATER.of(rows))
+
+
+def _returns_text(facts: OrderFacts) -> str:
+    return _encode(facts.returns).decode() if facts.returns else "[]"
 
 
 def _row(key: OrderKey, facts: OrderFacts) -> tuple[Any, ...]:
@@ -215,8 +225,7 @@ def _row(key: OrderKey, facts: OrderFacts) -> tuple[Any, ...]:
     boosts = _encode(paid.boosts).decode() if paid is not None and paid.boosts else None
     if paid is not None:
         payment = (paid.at, _encode(paid.order).decode(), paid.hold_id, paid.version, paid.zone)
-    returns = _encode(facts.returns).decode()
-    return (*key, *payment, facts.delivered_at, facts.cancelled_at, returns, boosts)
+    return (*key, *payment, facts.delivered_at, facts.cancelled_at, _returns_text(facts), boosts)
 
 
 def facts_of_row(row: Sequence[Any]) -> OrderFacts:
