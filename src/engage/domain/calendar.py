@@ -5,6 +5,7 @@ gate's 16 bits: days since 1970-01-01, or months since the year 0.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -38,6 +39,8 @@ class Period(Struct, frozen=True):
     end: datetime | None
 
 
+# Requests that are answered together ask for the day of one instant, in few zones.
+@lru_cache(1_024)
 def local_date(at: datetime, zone: str) -> date:
     return at.astimezone(ZoneInfo(zone)).date()
 
@@ -51,6 +54,7 @@ def day_of_number(number: int) -> date:
     return date.fromordinal(number + _EPOCH_DAY)
 
 
+@lru_cache(1_024)
 def start_of_day(day: date, zone: str) -> datetime:
     """The first instant of a local day, in UTC.
 

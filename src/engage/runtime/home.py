@@ -38,12 +38,18 @@ class HomeContext(Struct, frozen=True):
 class HomeSection(Struct, frozen=True, kw_only=True):
     """One field of the home screen.
 
-    `select` is an SQL expression as `engage.ledger.home` describes, and `parameters` gives its parameters.
-    `view` returns what turns a value read into the field: it is called once for all members with the same
-    context, who may be many.
+    `select` is an SQL expression as `engage.ledger.home` describes, of a value that becomes JSON, and
+    `parameters` gives its parameters. The JSON is decoded to `type`. `view` returns what turns a value read
+    into the field: it is called once for all members with the same context, who may be many.
     """
 
     field: str
     select: str
+    type: Any
     parameters: Callable[[HomeContext], dict[str, object]]
     view: Callable[[HomeContext], View]
+
+
+def listed(value: list[Any] | None) -> list[Any]:
+    """A list as it was decoded, where an aggregate of no rows is null."""
+    return value or []

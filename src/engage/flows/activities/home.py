@@ -1,11 +1,10 @@
 """The streak, the limits of earning rules, and points that wait for a confirmation, on the home screen."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
-from msgspec import structs
-
 from engage.domain import calendar
+from engage.domain.calendar import WindowKind
 from engage.domain.earning.limits.per_window import LimitView, WindowSlot, tightest
 from engage.domain.earning.streak import (
     FreezeOffer,
@@ -19,7 +18,7 @@ from engage.domain.earning.streak import (
 )
 from engage.flows.activities.streaks import introduced, introduction, streak_terms
 from engage.ledger import home as ledger
-from engage.runtime.home import HomeContext, HomeSection, View
+from engage.runtime.home import HomeContext, HomeSection, View, listed
 
 WAITING_SHOWN = 12
 
@@ -55,7 +54,11 @@ def _streak(context: HomeContext) -> View:
         shown = view(streak, now, zone, terms, bonus_every_days=bonus_every_days)
         goes_on = streak is not None and running(streak, now, terms)
         return HomeStreak(
-            **structs.asdict(shown),
+            days=shown.days,
+            next_tap_at=shown.next_tap_at,
+            next_bonus_in=shown.next_bonus_in,
+            freezes=shown.freezes,
+            best=shown.best,
             frozen_days=[*frozen, *frozen_since(streak, now, terms)]
             if streak is not None and goes_on
             else [],
@@ -81,21 +84,45 @@ def _limits(context: HomeContext) -> View:
     for slot in context.offer.terms.rules.open_windows(context.now, context.offer.market.zone):
         slots.setdefault(slot.rule_id, []).append(slot)
 
+    # Most rules have paid a member nothing in these windows.
+    unused = {rule_id: tightest([slot.view(()) for slot in of_rule]) for rule_id, of_rule in slots.items()}
+
     def limits(value: Any) -> list[LimitView]:
         used = ledger.used_slots_of(value)
+        used_rules = {rule_id for rule_id, _ in used}
         return [
-            tightest([slot.view(used.get((rule_id, slot.window.kind), ())) for slot in of_rule])
-            for rule_id, of_rule in slots.items()
+            tightest([slot.view(used.get((rule_id, slot.window.kind), ())) for slot in slots[rule_id]])
+            if rule_id in used_rules
+            else view
+            for rule_id, view in unused.items()
         ]
 
     return limits
 
 
+# As `engage.ledger.home` selects them.
+StreakRead = (
+    tuple[
+        int | None,
+        datetime | None,
+        dict[str, Any] | None,
+        list[tuple[datetime, str, str]] | None,
+        list[str] | None,
+    ]
+    | None
+)
+UsedRead = list[tuple[str, WindowKind, int]] | None
+
 WAITING = HomeSection(
     field="waiting",
     select=ledger.WAITING,
+    type=list[ledger.WaitingPoints] | None,
     parameters=lambda _: {"waiting_shown": WAITING_SHOWN},
-    view=lambda _: ledger.waiting_of,
+    view=lambda _: listed,
 )
-STREAK = HomeSection(field="streak", select=ledger.STREAK, parameters=_streak_parameters, view=_streak)
-LIMITS = HomeSection(field="limits", select=ledger.USED_SLOTS, parameters=_limit_parameters, view=_limits)
+STREAK = HomeSection(
+    field="streak", select=ledger.STREAK, type=StreakRead, parameters=_streak_parameters, view=_streak
+)
+LIMITS = HomeSection(
+    field="limits", select=ledger.USED_SLOTS, type=UsedRead, parameters=_limit_parameters, view=_limits
+)

@@ -5,10 +5,11 @@ A feature that is on the home screen adds its field to `Home` and its section to
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
+from types import GenericAlias
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,7 +29,7 @@ from engage.ledger import home as ledger
 from engage.ledger.home import ExpiringPoints, WaitingPoints
 from engage.runtime.audiences import campaigns_for_each, with_rules_of
 from engage.runtime.database import one_statement
-from engage.runtime.home import HomeContext, HomeSection, Offer
+from engage.runtime.home import HomeContext, HomeSection, Offer, listed
 from engage.runtime.services import Services
 from engage.store.members.members import Member
 
@@ -37,10 +38,15 @@ EXPIRING_SHOWN = 12
 EXPIRING = HomeSection(
     field="expiring",
     select=ledger.EXPIRING,
+    type=list[ExpiringPoints] | None,
     parameters=lambda _: {"expiring_shown": EXPIRING_SHOWN},
-    view=lambda _: ledger.expiring_of,
+    view=lambda _: listed,
 )
 SECTIONS = (EXPIRING, WAITING, STREAK, LIMITS, TIERS)
+
+# One column of text for all sections, which is decoded once, to what each section needs.
+_VALUES = f"CAST(json_build_array({', '.join(section.select for section in SECTIONS)}) AS text)"
+_values = msgspec.json.Decoder(GenericAlias(tuple, tuple(section.type for section in SECTIONS)))
 
 
 class MemberView(Struct, frozen=True):
@@ -91,7 +97,7 @@ class OfferedMember(Struct, frozen=True):
         return self.member.program_id, self.member.country, 0 if self.offer is None else id(self.offer.terms)
 
 
-Read = tuple[Balance, list[Any]]
+Read = tuple[Balance, Sequence[Any]]
 
 
 async def read_home(services: Services, program_id: str, member_id: str, *, language: str = FALLBACK) -> Home:
@@ -156,16 +162,30 @@ async def _offered(
     services: Services, conn: AsyncConnection, members: Mapping[MemberKey, Member], *, now: datetime
 ) -> dict[MemberKey, OfferedMember]:
     found = {key: OfferedMember(member, None, []) for key, member in members.items()}
+    by_country: dict[tuple[str, str], tuple[Program, Market] | None] = {}
     in_force: dict[MemberKey, tuple[Program, Market]] = {}
     for key, member in members.items():
-        with suppress(Refusal):  # Nothing is offered.
-            in_force[key] = services.programs.in_force(member.program_id, at=now, country=member.country)
+        of_country = member.program_id, member.country
+        if of_country not in by_country:
+            by_country[of_country] = _in_force(services, *of_country, now=now)
+        if (offered := by_country[of_country]) is not None:
+            in_force[key] = offered
     asked = [(members[key], program, market.zone) for key, (program, market) in in_force.items()]
     campaigns = await campaigns_for_each(services, conn, asked, at=now)
     for (key, (program, market)), of_member in zip(in_force.items(), campaigns, strict=True):
         terms = services.campaigns.terms(program, with_rules_of(of_member))
         found[key] = OfferedMember(members[key], Offer(program, market, terms), of_member)
     return found
+
+
+def _in_force(
+    services: Services, program_id: str, country: str, *, now: datetime
+) -> tuple[Program, Market] | None:
+    """Return None where nothing is offered."""
+    try:
+        return services.programs.in_force(program_id, at=now, country=country)
+    except Refusal:
+        return None
 
 
 async def _read(
@@ -186,10 +206,11 @@ async def _read(
             program_id,
             [each.member.member_id for each in group],
             now=now,
-            sections=[section.select for section in SECTIONS],
+            sections=[_VALUES],
             parameters=parameters,
         )
-        found |= {(program_id, member_id): values for member_id, values in read.items()}
+        for member_id, (balance, (values,)) in read.items():
+            found[program_id, member_id] = balance, _values.decode(values)
     return found
 
 

@@ -28,4 +28,6 @@ def _tiers(context: HomeContext) -> View:
     return tiers
 
 
-TIERS = HomeSection(field="tiers", select=movements_sql("b"), parameters=_parameters, view=_tiers)
+TIERS = HomeSection(
+    field="tiers", select=movements_sql("b"), type=str | None, parameters=_parameters, view=_tiers
+)
