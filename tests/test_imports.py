@@ -139,7 +139,12 @@ OWN_TEXT = {
         "feed/asyncapi.py",
         "store/shop/orders.py",
     ),
-    *("flows/games/runs.py", "store/tiers/known_levels.py", "store/tiers/movements.py"),
+    *(
+        "flows/games/runs.py",
+        "flows/reads/home.py",
+        "store/tiers/known_levels.py",
+        "store/tiers/movements.py",
+    ),
 }
 
 
