@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import pairwise
 
 import asyncpg
 import msgspec
@@ -15,17 +16,21 @@ from redis.asyncio import Redis
 from sqlalchemy import make_url
 
 from engage.domain.activity import AnyActivity, AppSignIn
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
+from engage.flows.activities.limits_from_ledger import load_gate
 from engage.flows.activities.record import record
+from engage.flows.operations import rebuild as rebuilding
 from engage.flows.operations.audit import audit
 from engage.flows.operations.rebuild import rebuild
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys
+from engage.runtime.database import transaction
 from engage.runtime.services import Services
 from engage.settings import Settings
 from engage.signals.doorbell import QUEUE
+from engage.store.members.members import read_members
 from tests.support.activities import (
     PROGRAM,
     act,
@@ -167,6 +172,51 @@ async def test_a_rebuilt_gate_has_the_same_slots(services: Services) -> None:
 def known(records: list[keys.Record] | None) -> set[keys.Record]:
     assert records is not None
     return {replace(record, unconfirmed=0) for record in records}
+
+
+async def test_batches_of_several_loaders_are_what_members_have_one_by_one(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n, member in enumerate(MEMBERS):
+        await join(services, member, COUNTRIES[n % 3])
+    await live(services, random.Random(2), days=3)
+    await services.post_commit.drain()
+    monkeypatch.setattr(rebuilding, "MEMBERS_PER_BATCH", 2)
+    steps: list[tuple[str, int]] = []
+    rebuilt = await rebuild(services, on_progress=lambda name, done, _: steps.append((name, done)))
+    assert (rebuilt.members, rebuilt.loaded) == (9, 9)
+    done = [count for name, count in steps if name == "members"]
+    assert sorted(after - before for before, after in pairwise(done)) == [0, 1, 2, 2, 2, 2]
+    loaded = {member: records(await services.gate.read(PROGRAM, member)) for member in MEMBERS}
+    assert sum(map(len, loaded.values())) > len(MEMBERS), "members have streaks and windows"
+    await services.gate.forget_all()
+    async with transaction(services.db) as conn:
+        found = await read_members(conn, [(PROGRAM, member) for member in MEMBERS])
+        for each in found.values():
+            await load_gate(services, conn, [(each, services.clock.now())])
+    assert loaded == {member: records(await services.gate.read(PROGRAM, member)) for member in MEMBERS}
+
+
+def records(packed: list[keys.Record] | None) -> set[keys.Record]:
+    assert packed is not None
+    return set(packed)
+
+
+async def test_a_loader_that_fails_ends_the_rebuild(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for member in MEMBERS:
+        await join(services, member)
+    await services.post_commit.drain()
+
+    async def fail(*_: object) -> object:
+        raise Unavailable("state")
+
+    monkeypatch.setattr(rebuilding, "MEMBERS_PER_BATCH", 2)
+    monkeypatch.setattr(rebuilding, "load_gate", fail)
+    with pytest.raises(Unavailable):
+        await rebuild(services)
+    assert "_load" not in {getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()}
 
 
 async def test_inactive_members_are_loaded_at_their_next_activity(services: Services) -> None:

@@ -4,11 +4,13 @@ Nothing requires a complete gate: a member that it does not know is loaded at th
 saves those queries, and ensures that gate and database agree.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 from msgspec import Struct
 
+from engage.domain.keys import MemberKey
 from engage.domain.leaderboards.kind import LEADERBOARD
 from engage.flows.activities.limits_from_ledger import load_gate
 from engage.flows.leaderboards.count import count_members_scores
@@ -23,6 +25,7 @@ from engage.store.members.members import Member, count_members, read_members_aft
 # The gate forgets members who are inactive for this long; older slots do not matter to it.
 ACTIVE_WITHIN = timedelta(days=40)
 MEMBERS_PER_BATCH = 1_000
+LOADERS = 3
 DOORBELLS_PER_BATCH = 500
 
 OnProgress = Callable[[str, int, int], None]  # (step, done, total)
@@ -56,6 +59,39 @@ async def rebuild(services: Services, *, on_progress: OnProgress = _ignore) -> R
     return RebuildResult(members, loaded, await _ring(services, on_progress))
 
 
+class _Members:
+    """All members in key order, in batches that several loaders take, and how many they have done."""
+
+    def __init__(self, services: Services, on_progress: OnProgress, total: int) -> None:
+        self.loaded = 0
+        self._services = services
+        self._on_progress = on_progress
+        self._total = total
+        self._seen = 0
+        self._last: MemberKey | None = ("", "")
+        self._reading = asyncio.Lock()
+
+    async def next_batch(self) -> list[Member]:
+        """Read the next members; empty after the last one."""
+        async with self._reading:
+            if self._last is None:
+                return []
+            async with transaction(self._services.db) as conn:
+                batch = await read_members_after(conn, self._last, limit=MEMBERS_PER_BATCH)
+            self._last = batch[-1].key if len(batch) == MEMBERS_PER_BATCH else None
+            return batch
+
+    def count(self, seen: int, loaded: int) -> None:
+        self._seen += seen
+        self.loaded += loaded
+        self._on_progress("members", self._seen, self._total)
+
+    def finish(self) -> int:
+        """Report that all are done. Return how many there are, which others may have joined meanwhile."""
+        self._on_progress("members", self._seen, self._seen)
+        return self._seen
+
+
 async def _load_members(services: Services, on_progress: OnProgress) -> tuple[int, int]:
     async with transaction(services.db) as conn:
         total = await count_members(conn)
@@ -64,25 +100,33 @@ async def _load_members(services: Services, on_progress: OnProgress) -> tuple[in
         for program_id in services.programs.ids()
         if services.definitions.of_program(LEADERBOARD, program_id, at=services.clock.now())
     }
-    seen, loaded, last = 0, 0, ("", "")
-    while True:
-        on_progress("members", seen, total)
+    members = _Members(services, on_progress, total)
+    members.count(0, 0)
+    # The database reads for one batch while another is decided here.
+    loaders = [asyncio.create_task(_load(services, members, with_boards)) for _ in range(LOADERS)]
+    try:
+        await asyncio.gather(*loaders)
+    finally:
+        for loader in loaders:
+            loader.cancel()
+        await asyncio.gather(*loaders, return_exceptions=True)
+    return members.finish(), members.loaded
+
+
+async def _load(services: Services, members: _Members, with_boards: Collection[str]) -> None:
+    """Load batches until there are no more."""
+    while batch := await members.next_batch():
+        now = services.clock.now()
+        keys = [member.key for member in batch]
         async with transaction(services.db) as conn:
-            batch = await read_members_after(conn, last, limit=MEMBERS_PER_BATCH)
-            now = services.clock.now()
-            keys = [(member.program_id, member.member_id) for member in batch]
             active = await read_active_members(conn, keys, now - ACTIVE_WITHIN)
-            known: Sequence[Member] = [m for m in batch if (m.program_id, m.member_id) in active]
+            known = [member for member in batch if member.key in active]
             if known:
                 await load_gate(services, conn, [(member, now) for member in known])
         scored = [key for key in keys if key[0] in with_boards]
         if scored:
             await count_members_scores(services, scored, now=now)
-        seen, loaded = seen + len(batch), loaded + len(known)
-        if len(batch) < MEMBERS_PER_BATCH:
-            on_progress("members", seen, seen)
-            return seen, loaded
-        last = keys[-1]
+        members.count(len(batch), len(known))
 
 
 async def _ring(services: Services, on_progress: OnProgress) -> int:

@@ -150,7 +150,7 @@ async def read_members_after(conn: AsyncConnection, key: MemberKey, *, limit: in
         .order_by(members.c.program_id, members.c.member_id)
         .limit(limit)
     )
-    return [from_row(Member, row) for row in rows]
+    return [Member(*row) for row in rows]
 
 
 async def has_members(conn: AsyncConnection, program_id: str) -> bool:
