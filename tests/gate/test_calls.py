@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from engage.domain.earning.limits import Slot, WindowSlot
+from engage.domain.earning.streak import Streak
 from engage.domain.refusals import Unavailable
 from engage.embedded import valkey as embedded
 from engage.embedded.child_process import start
 from engage.embedded.data_folder import folder_at, lock_folder
 from engage.embedded.ports import free_port
 from engage.gate import keys
-from engage.gate.claims import ClaimResult, SlotRequest
+from engage.gate.claims import ClaimResult, ConfirmCall, SlotRequest, StreakEvent
 from engage.gate.client import Gate, open_gate
 from tests.gate.claims import (
     GRANTED,
@@ -88,6 +89,22 @@ async def test_a_batch_gives_the_results_of_single_claims(gate: Gate, seed: int)
     assert seen == {GRANTED, REFUSED, UNKNOWN}
     for member in MEMBERS:
         assert await gate.read("p-many", member) == await gate.read("p-one", member)
+
+
+def test_members_with_the_same_day_share_its_record() -> None:
+    slot = tap(2)
+    run = Streak(last_day=slot.day, days=2, zone=slot.zone, at=slot.at)
+    events = [
+        StreakEvent(run, 2),
+        StreakEvent(run, 2),
+        StreakEvent(run, 3),
+        StreakEvent(replace(run, best=9), 2),
+    ]
+    call = ConfirmCall([(SlotRequest(PROGRAM, f"m-{n}", slot, event), 2) for n, event in enumerate(events)])
+    assert call.claims == ["m-0", 1, "m-1", 1, "m-2", 2, "m-3", 3]
+    assert [keys.unpack(record) for record in call.records] == [
+        [keys.streak_record("fuel", event.streak, event.seq)] for event in events[1:]
+    ]
 
 
 async def test_a_cluster_gives_the_results_of_one_server(gate: Gate, cluster: Gate) -> None:

@@ -35,6 +35,15 @@ async def test_a_member_without_records_is_unknown_and_not_new(gate: Gate) -> No
     assert await claim(gate, share()) == (GRANTED, 1)
 
 
+async def test_only_a_member_without_records_is_absent(gate: Gate) -> None:
+    absent = await claim_all(gate, tap(1), share(), capped_review("a"))
+    assert [claim.is_absent for claim in absent] == [True, True, False], "a key of its own may be there"
+    await load(gate)
+    await claim_all(gate, tap(1))
+    (unsure,) = await claim_all(gate, tap(2))
+    assert (unsure.status, unsure.is_absent) == (UNKNOWN, False), "the claim of day 1 has to be forgotten"
+
+
 async def test_a_day_is_granted_once(gate: Gate) -> None:
     await load(gate)
     assert await taken(gate, tap(1)) == 1

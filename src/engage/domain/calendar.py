@@ -75,6 +75,7 @@ def happens(local: datetime, zone: str) -> bool:
     return instant(local, zone).astimezone(ZoneInfo(zone)).replace(tzinfo=None) == local
 
 
+@lru_cache(1_024)
 def window(kind: WindowKind, at: datetime, zone: str) -> Window:
     """The window that contains `at`, in that zone."""
     day = local_date(at, zone)

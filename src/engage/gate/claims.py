@@ -24,6 +24,9 @@ class ClaimStatus(IntEnum):
     UNKNOWN = 2
 
 
+ABSENT = -1  # What is left for a claim that is unknown because the gate has nothing of the member.
+
+
 class FurtherResult(Struct, frozen=True):
     """The claim of a slot of a further limit."""
 
@@ -56,6 +59,11 @@ class ClaimResult(Struct, frozen=True):
     def status(self) -> int:
         """The status of the whole. Which windows refuse it is known only when all are known."""
         return max(self.own, *(one.status for one in self.further)) if self.further else self.own
+
+    @property
+    def is_absent(self) -> bool:
+        """True if the gate has no records of the member, so that there are none to forget."""
+        return self.own == ClaimStatus.UNKNOWN and self.left == ABSENT
 
     def taken(self, slot: Slot) -> list[WindowSlot]:
         """The windows that refuse `slot`; none where its own limit refuses it and is no window."""
@@ -167,9 +175,11 @@ class ConfirmCall:
         self.names: list[str] = []
         self.claims: list[str | int] = []
         self.records: list[bytes] = []
-        numbers: dict[tuple[int, int, int], tuple[int, bool]] = {}
+        numbers: dict[tuple[int, ...], tuple[int, bool]] = {}
         for request, number in granted:
-            record = id(request.slot), id(request.event), number
+            record: tuple[int, ...] = id(request.slot), number
+            if request.event is not None:
+                record += id(request.event.streak), request.event.seq
             if record not in numbers:
                 self.records.append(_confirmed(request, number))
                 numbers[record] = len(self.records), request.is_once

@@ -17,6 +17,8 @@ local STREAK_FORMAT, STREAK_SIZE = '>HBHHHHBBHHI', 21
 local WINDOW_FORMAT, WINDOW_SIZE = '>HBHIB', 10
 local STREAK, MONTH, NO_FREEZES = 0, 2, 255
 local GRANTED, REFUSED, UNKNOWN = 0, 1, 2
+-- What is left for a claim that is unknown because the member has no field.
+local ABSENT = -1
 
 local function size_of(kind)
   return kind == STREAK and STREAK_SIZE or WINDOW_SIZE
@@ -191,7 +193,8 @@ end
 -- {'w', code, kind, period, count} or {'k'}. `further` has a list for each claim whose rule has further limits, by
 -- the claim's number: {hash, member, code, kind, period, count, kind, period, count, …}, where `hash` is the number
 -- of the key of the member's hash.
--- Returns msgpack of {status, number, left, status, number, left, …}; left = free slots of a window after this one.
+-- Returns msgpack of {status, number, left, status, number, left, …}; left = free slots of a window after this one;
+-- it is -1 where the hash has no field of the member.
 -- Behind the claims are the same three of each further limit, and then the last day, frozen, freezes, best and seq
 -- of each streak that is granted. A claim that is not granted as a whole claims nothing.
 local function claim(keys, args)
@@ -206,7 +209,7 @@ local function claim(keys, args)
     else
       records = server.call('HGET', hash, member)
       if not records then
-        status, number = UNKNOWN, 0
+        status, number, left = UNKNOWN, 0, ABSENT
       elseif c[1] == 's' then
         status, number, changed, run = claim_streak(records, c[2], c[3], c[4], c[5], c[6], c[7])
       else

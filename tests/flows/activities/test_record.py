@@ -1,5 +1,6 @@
 """An activity is credited once, whatever is lost and however often it is sent."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -184,6 +185,28 @@ async def test_a_claim_without_a_credit_uses_no_slot(services: Services, other: 
     assert (await refused(services, tap())).code == "already_tapped"
     taken = [key for key in await source_keys(services) if key.startswith("share_social")]
     assert taken == [f"share_social:2026-11:{n}" for n in (1, 2, 3)]
+
+
+async def test_what_the_gate_does_not_know_it_need_not_forget(
+    services: Services, other: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[str] = []
+    undo = services.gate.undo
+
+    async def noted(requests: Sequence[SlotRequest]) -> None:
+        forgotten.extend(request.member_id for request in requests)
+        await undo(requests)
+
+    monkeypatch.setattr(services.gate, "undo", noted)
+    await join(services, "m-1")
+    await join(services, "m-2")
+    await services.post_commit.drain()
+    await claim_and_die(other, tap())
+    await services.gate.forget([(PROGRAM, "m-2")])
+    advance(services, DAY)
+    answers = await record(services, [act(services, tap(), each) for each in ("m-1", "m-2")])
+    assert [days(answer) for answer in answers if isinstance(answer, RecordedActivity)] == [1, 1]
+    assert forgotten == ["m-1"], "its claim of yesterday came to nothing"
 
 
 async def test_a_day_after_an_unused_claim_begins_a_streak(services: Services, other: Services) -> None:

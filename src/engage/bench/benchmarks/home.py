@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from engage.bench.clients import http_client
 from engage.bench.clients.http_client import SendAll, SignTokens, TokensSigned
 from engage.bench.clients.load import LoadResult, request_load
-from engage.bench.figures import Figure, compare, spread
+from engage.bench.figures import Figure, compare, median, spread
 from engage.bench.setup import processes
 from engage.bench.setup.child_program import ChildProgram, child_program
 from engage.bench.setup.constants import HOME, HOST, PRESET, PROGRAM
+from engage.bench.setup.cpu import cpu_of
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import (
     add_members,
@@ -42,21 +43,45 @@ DUE_AFTER = timedelta(days=1)
 PREFIX, WARM = "home-", "warmhome-"
 
 
+class Server(Struct, frozen=True):
+    """A server that is compared."""
+
+    port: int
+    pid: int
+
+
 class Servers(Struct, frozen=True):
-    """The load client, and the ports of the servers that it compares."""
+    """The load client, and the servers that it compares."""
 
     client: ChildProgram
-    api: int
-    empty: int
+    api: Server
+    empty: Server
 
 
 class Results(Struct, frozen=True):
-    """One result for each round."""
+    """The requests of one kind: for each round their load, and the server's CPU time in seconds."""
 
-    first: list[LoadResult] = []
-    known: list[LoadResult] = []
-    unchanged: list[LoadResult] = []
-    empty: list[LoadResult] = []
+    loads: list[LoadResult] = []
+    cpu_s: list[float] = []
+
+    @property
+    def rates(self) -> list[float]:
+        return [load.rate for load in self.loads]
+
+    @property
+    def cpu_us(self) -> float:
+        """The CPU time of a request, in microseconds."""
+        requests = median([sum(load.statuses.values()) for load in self.loads])
+        return median(self.cpu_s) / requests * 1_000_000
+
+
+class Screens(Struct, frozen=True):
+    """Requests in each state of a token, a member and a screen, and those for nothing."""
+
+    first: Results = field(default_factory=Results)
+    known: Results = field(default_factory=Results)
+    unchanged: Results = field(default_factory=Results)
+    empty: Results = field(default_factory=Results)
 
 
 async def run(env: Environment) -> list[Figure]:
@@ -67,12 +92,11 @@ async def run(env: Environment) -> list[Figure]:
                 await servers.client.call(
                     SignTokens(str(env.folder.sandbox), PROGRAM, prefix, count), TokensSigned
                 )
-            warm = Results()
-            await _measure_round(env, servers, warm, WARM, 0)
-            results = Results()
+            await _measure_round(env, servers, Screens(), WARM, 0)
+            screens = Screens()
             for number in env.rounds("home"):
-                await _measure_round(env, servers, results, PREFIX, number * env.sizes.screens)
-    return _figures(results)
+                await _measure_round(env, servers, screens, PREFIX, number * env.sizes.screens)
+    return [*_rates(screens), *_cpu_times(screens)]
 
 
 def _counts(env: Environment) -> dict[str, int]:
@@ -110,47 +134,74 @@ async def _servers(env: Environment) -> AsyncIterator[Servers]:
         processes.running(
             *(processes.api(env), processes.feed(env), processes.worker(env)),
             processes.baseline(env, "empty_home", empty),
-        ),
+        ) as supervisor,
         child_program(http_client, env.folder.logs) as client,
     ):
-        yield Servers(client, env.settings.api_port, empty)
+        yield Servers(
+            client,
+            Server(env.settings.api_port, supervisor.pid("api")),
+            Server(empty, supervisor.pid("empty_home")),
+        )
 
 
 async def _measure_round(
-    env: Environment, servers: Servers, results: Results, prefix: str, first: int
+    env: Environment, servers: Servers, screens: Screens, prefix: str, first: int
 ) -> None:
     """Measure members in the order in which an app meets each state. All four send as many requests."""
     count, connections = env.sizes.screens, env.sizes.connections
 
-    async def send(port: int, status: int = 200, *, keep: bool = False, known: bool = False) -> LoadResult:
+    async def send(
+        results: Results, server: Server, status: int = 200, *, keep: bool = False, known: bool = False
+    ) -> None:
         request = SendAll(
-            port, "GET", HOME, prefix, first, count, connections, keep_tags=keep, known_tags=known
+            server.port, "GET", HOME, prefix, first, count, connections, keep_tags=keep, known_tags=known
         )
-        return await request_load(servers.client, request, {status: count})
+        before = cpu_of(server.pid)
+        results.loads.append(await request_load(servers.client, request, {status: count}))
+        results.cpu_s.append(cpu_of(server.pid) - before)
 
-    results.first.append(await send(servers.api, keep=True))
-    results.empty.append(await send(servers.empty))
-    results.known.append(await send(servers.api))
-    results.unchanged.append(await send(servers.api, 304, known=True))
+    await send(screens.first, servers.api, keep=True)
+    await send(screens.empty, servers.empty)
+    await send(screens.known, servers.api)
+    await send(screens.unchanged, servers.api, 304, known=True)
 
 
-def _figures(results: Results) -> list[Figure]:
-    empty = [result.rate for result in results.empty]
+def _rates(screens: Screens) -> list[Figure]:
     return [
         compare(
             "home",
             what,
             "screens/s",
-            [result.rate for result in loads],
+            results.rates,
             baseline="empty Litestar handler",
-            baseline_rates=empty,
+            baseline_rates=screens.empty.rates,
             at_least=at_least,
-            note=f"{spread([result.rate for result in loads])}; p99 at most "
-            f"{max(result.p99_s for result in loads) * 1000:.0f} ms",
+            note=f"{spread(results.rates)}; p99 at most "
+            f"{max(load.p99_s for load in results.loads) * 1000:.0f} ms",
         )
-        for what, loads, at_least in (
-            ("home screens, the token known", results.known, MIN_KNOWN),
-            ("the same, answered 304", results.unchanged, MIN_UNCHANGED),
-            ("first requests of tokens and members", results.first, MIN_FIRST),
+        for what, results, at_least in (
+            ("home screens, the token known", screens.known, MIN_KNOWN),
+            ("the same, answered 304", screens.unchanged, MIN_UNCHANGED),
+            ("first requests of tokens and members", screens.first, MIN_FIRST),
+        )
+    ]
+
+
+def _cpu_times(screens: Screens) -> list[Figure]:
+    """On a busy machine rates say little. The CPU time of the API process varies less."""
+    empty_us = screens.empty.cpu_us
+    return [
+        Figure(
+            benchmark="home",
+            what=f"CPU time of the API process: {what}",
+            value=results.cpu_us,
+            unit="µs",
+            over=f"empty Litestar handler: {empty_us:,.0f} µs",
+            ratio=results.cpu_us / empty_us if empty_us else None,
+        )
+        for what, results in (
+            ("the token known", screens.known),
+            ("answered 304", screens.unchanged),
+            ("first requests", screens.first),
         )
     ]

@@ -25,7 +25,8 @@ from engage.embedded import ports
 from engage.programs import preset
 from engage.runtime.services import Services, open_services
 
-MIN_RATIO_TO_EMPTY = 0.30
+MIN_RATIO_TO_EMPTY = 0.40
+MIN_RATIO_TO_KNOWN = 0.80
 MIN_RATIO_TO_UNBATCHED = 3.0
 MIN_RATIO_TO_PLAIN = 0.90
 PUBLISH_S = 10.0
@@ -60,6 +61,7 @@ class Results(Struct, frozen=True):
     """One result for each round."""
 
     taps: list[LoadResult] = []
+    unknown: list[LoadResult] = []
     engaged: list[LoadResult] = []
     reactions: list[float] = []  # Members a second, after the taps.
     empty: list[LoadResult] = []
@@ -85,13 +87,16 @@ async def run(env: Environment) -> list[Figure]:
 
 
 async def _add_members(env: Environment, services: Services) -> None:
-    """Add members and load them into the gate, except the cold ones."""
+    """Add members and load them into the gate, except those that it does not know yet."""
     program, now = preset(PRESET), services.clock.now()
-    taps = env.sizes.taps * env.sizes.rounds
+    taps, few = env.sizes.taps * env.sizes.rounds, _few(env)
     env.report(f"tap: adding {taps:,} members")
-    for prefix, count in (("tap-", taps), ("warm-", _few(env)), ("cold-", _few(env))):
+    for prefix, count in (
+        *(("tap-", taps), ("warm-", few)),
+        *(("unknown-", few * env.sizes.rounds), ("cold-", few)),
+    ):
         await add_members(services.db, program, prefix, count, now=now)
-        if prefix != "cold-":
+        if prefix in ("tap-", "warm-"):
             await load_members(services.gate, program, prefix, count, now=now)
     engaged = await publish_engaged(services)
     await add_members(services.db, engaged, "engaged-", taps, now=now)
@@ -123,6 +128,7 @@ async def _sign_tokens(env: Environment, client: ChildProgram) -> None:
         "tap-": sizes.taps * sizes.rounds,
         "warm-": _few(env),
         "cold-": _few(env),
+        "unknown-": _few(env) * sizes.rounds,
         "plain-": _few(env) * (sizes.rounds + 1),
     }
     env.report(f"tap: signing {sum(counts.values()):,} tokens")
@@ -153,6 +159,9 @@ async def _measure_round(
     results.empty.append(await _send(env, servers, servers.empty, "tap-", 0, taps * env.sizes.rounds))
     results.taps.append(await _send(env, servers, servers.api, "tap-", first, taps))
     # The work after the responses must not slow the next measurement.
+    await wait_until_zero(services.db, _UNPUBLISHED, limit_s=PUBLISH_S)
+    await _send(env, servers, servers.api, "unknown-", number * few, few, method="GET", path="/v1/me")
+    results.unknown.append(await _send(env, servers, servers.api, "unknown-", number * few, few))
     await wait_until_zero(services.db, _UNPUBLISHED, limit_s=PUBLISH_S)
     await _send(env, servers, servers.api, "engaged-", first, taps, method="GET", path="/v1/me")
     results.engaged.append(await _send(env, servers, servers.api, "engaged-", first, taps))
@@ -228,6 +237,15 @@ def _comparisons(results: Results) -> list[Figure]:
             baseline_rates=unbatched,
             at_least=MIN_RATIO_TO_UNBATCHED,
             note=f"baseline: {spread(unbatched)}",
+        ),
+        compare(
+            "tap",
+            "first taps of members whom the gate does not know",
+            "taps/s",
+            [result.rate for result in results.unknown],
+            baseline="of members whom it knows",
+            baseline_rates=taps,
+            at_least=MIN_RATIO_TO_KNOWN,
         ),
         compare(
             "tap",

@@ -21,6 +21,11 @@ def used_s(before: CpuTimes, after: CpuTimes) -> float:
     return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
 
 
+def cpu_of(pid: int) -> float:
+    """Read the CPU time of one process, in seconds."""
+    return _cpu_s(psutil.Process(pid))
+
+
 def _cpu_s(process: psutil.Process) -> float:
     try:
         times = process.cpu_times()

@@ -47,11 +47,11 @@ class Offer(Struct, frozen=True):
 
 class Attempt(Struct):
     """`terms` are those of `program`, and of campaigns that are for the member. `slots` are those that their
-    rules want for the activity. `closed_rules` have paid, or have nothing to
-    pay. `grants` are the gate's, in this round; `won` are those whose `credits` the database has accepted.
-    `taken` are the windows in which the first slot found no place. `seqs` are the numbers of granted days
-    among the events of their streaks, by rule. `late` are days that the ledger has decided, by rule, in this
-    round. `exhausted` are the campaigns whose budgets could not pay, by their rule.
+    rules want for the activity. `closed_rules` have paid, or have nothing to pay. `grants` are the gate's, in
+    this round; `won` are those whose `credits` the database has accepted. `taken` are the windows in which
+    the first slot found no place. `seqs` are the numbers of granted days among the events of their streaks,
+    by rule. `is_absent`: the gate has no records of the member. `late` are days that the ledger has decided,
+    by rule, in this round. `exhausted` are the campaigns whose budgets could not pay, by their rule.
     """
 
     member: Member
@@ -69,6 +69,7 @@ class Attempt(Struct):
     credits: list[CreditToAccept] = []
     taken: list[WindowSlot] = []
     seqs: dict[str, int] = field(default_factory=dict)
+    is_absent: bool = False
     late: dict[str, LateDay] = field(default_factory=dict)
     exhausted: dict[str, str] = field(default_factory=dict)
     answer: RecordedActivity | Refusal | None = None
@@ -134,7 +135,9 @@ class Attempt(Struct):
                 full = self._take_late(late, results)
             if slot is self.slots[0]:
                 self.taken = full
-        return all(claim.status != ClaimStatus.UNKNOWN for _, claim in claimed)
+        unknown = [claim for _, claim in claimed if claim.status == ClaimStatus.UNKNOWN]
+        self.is_absent = len(unknown) == len(claimed) and all(claim.is_absent for claim in unknown)
+        return not unknown
 
     def _take_late(self, late: LateDay, results: Iterator[tuple[Slot, ClaimResult]]) -> list[WindowSlot]:
         """Take a late day with a place in each window; returns the windows that have none."""
@@ -199,7 +202,11 @@ class Attempt(Struct):
         slot = self.streak_slot
         found = None if slot is None else streaks.get(StreakKey(*self.member.key, slot.rule_id))
         streak = None if found is None else found.streak
-        self.slots = wanted(self.terms, self.activity, at=self.at, zone=self.zone, streak=streak)
+        if streak is None or streak.zone == self.zone:
+            # As without a streak, which all attempts of the zone share.
+            self.slots = self.decisions.wanted(self.terms, self.activity, at=self.at, zone=self.zone)
+        else:
+            self.slots = wanted(self.terms, self.activity, at=self.at, zone=self.zone, streak=streak)
 
     def finish(self) -> None:
         """Answers with the credits so far, or with the refusal of the first slot when there are none."""

@@ -185,9 +185,9 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
     has_keys = any(attempt.keyed is not None for attempt in granted)
     waits = any(attempt.waits for attempt in granted)
     try:
-        posted = await _post(services, granted, autocommit=not has_keys and not waits)
+        posted = await _post(services, granted, waits=waits, autocommit=not has_keys and not waits)
     except NeedsTransaction:
-        posted = await _post(services, granted, autocommit=False)
+        posted = await _post(services, granted, waits=waits, autocommit=False)
     for offer, accepted in posted.wins:
         offer.attempt.win(offer.grant, accepted)
     await _close_exhausted(services, posted.exhausted)
@@ -201,9 +201,8 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
     return await _resolve_lost(services, lost) if lost else []
 
 
-async def _post(services: Services, granted: Sequence[Attempt], *, autocommit: bool) -> Posted:
-    """Posts the credits of attempts. Raises NeedsTransaction."""
-    waits = any(attempt.waits for attempt in granted)
+async def _post(services: Services, granted: Sequence[Attempt], *, waits: bool, autocommit: bool) -> Posted:
+    """Posts the credits of attempts, of which some may wait for a confirmation. Raises NeedsTransaction."""
     async with open_posting(services, cause="pending", autocommit=autocommit) as posting:
         claimed = await claim_each(posting.conn, granted, lambda attempt: attempt.key_to_claim)
         offers = [offer for attempt in not_refused(claimed) for offer in attempt.offers()]
@@ -331,11 +330,13 @@ async def _close_lost_rules(services: Services, lost: list[Attempt]) -> None:
 
 async def _reload(services: Services, unsure: list[Attempt]) -> None:
     """Loads the gate from the database with the members that it is unsure of."""
-    await services.gate.undo([attempt.request(slot) for attempt in unsure for slot in attempt.open_slots])
+    await services.gate.undo(
+        [attempt.request(slot) for attempt in unsure if not attempt.is_absent for slot in attempt.open_slots]
+    )
     members: dict[MemberKey, tuple[Member, datetime]] = {}
     for attempt in sorted(unsure, key=lambda attempt: attempt.at, reverse=True):
         members[attempt.member.key] = (attempt.member, attempt.at)
-    async with transaction(services.db) as conn:
+    async with one_statement(services.db) as conn:
         streaks = await load_gate(services, conn, list(members.values()))
         late: dict[StreakKey, list[Attempt]] = {}
         for attempt in unsure:
