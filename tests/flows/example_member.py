@@ -42,8 +42,9 @@ from engage.domain.rewards.example_steps import Redeem
 from engage.domain.withdrawals.example_steps import Withdraw
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
+from engage.flows.checkout.checkout_hold import CheckoutHold
 from engage.flows.checkout.close_holds import HoldClosing, HoldOutcome, close_holds
-from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
+from engage.flows.checkout.hold import HoldRequest, hold
 from engage.flows.checkout.quote import Quote, QuoteRequest, quote
 from engage.flows.draws.enter import EntryRequest, enter
 from engage.flows.games import play as play_module

@@ -6,12 +6,14 @@ from contextlib import AbstractAsyncContextManager
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from engage.domain.refusals import Unavailable
+from engage.domain.accounts.balance import MOST_BALANCE
+from engage.domain.refusals import AccountFull, Unavailable
 from engage.runtime.database import COMMAND_TIMEOUT_S, one_statement, open_database, transaction
 from engage.runtime.services import open_services
+from engage.schema.balances import balances
 from engage.settings import Settings
 from tests.support.eventually import WITHIN_S
 
@@ -74,3 +76,51 @@ async def test_services_limit_the_time_of_statements(
         raw = await conn.get_raw_connection()
         assert raw.driver_connection is not None
         assert raw.driver_connection._config.command_timeout == COMMAND_TIMEOUT_S <= 10
+
+
+ADD = text("INSERT INTO balances (program_id, member_id, active) VALUES ('p', :member_id, :active)")
+MEMBERS = text("SELECT member_id, active FROM balances ORDER BY member_id")
+
+
+async def _add(db: AsyncEngine, members: dict[str, int], last: TextClause = MEMBERS) -> list[str]:
+    """Add balances in a transaction whose statements go to the driver; the members that it sees then."""
+    async with transaction(db, direct=True) as conn:
+        for member_id, active in members.items():
+            await conn.execute(ADD, {"active": active, "member_id": member_id})
+        assert (await conn.execute(text("SELECT 1 WHERE false"))).scalars().all() == []
+        assert (await conn.execute(select(func.count()).select_from(balances))).scalar_one() == len(members)
+        return [row.member_id for row in await conn.execute(last)]
+
+
+async def _read(db: AsyncEngine) -> list[tuple[str, int]]:
+    async with one_statement(db) as conn:
+        return [(row.member_id, row.active) for row in await conn.execute(MEMBERS)]
+
+
+async def test_statements_given_to_the_driver_belong_to_the_transaction(settings: Settings) -> None:
+    db = open_database(settings.database_url, pool_size=1)
+    assert await _add(db, {"a": 1, "b": 2}) == ["a", "b"]
+    assert await _read(db) == [("a", 1), ("b", 2)]
+    await db.dispose()
+
+
+async def test_an_error_of_the_driver_ends_the_transaction(settings: Settings) -> None:
+    db = open_database(settings.database_url, pool_size=1)
+    with pytest.raises(AccountFull):
+        await _add(db, {"a": 1, "b": MOST_BALANCE + 1})
+    assert await _read(db) == []
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await _add(db, {"a": 1}, last=text("SELECT 1 / 0"))
+    assert await _read(db) == []
+    assert await _add(db, {"a": 1, "b": 2}) == ["a", "b"]
+    await db.dispose()
+
+
+async def test_a_statement_of_the_driver_over_the_time_limit_is_unavailable(settings: Settings) -> None:
+    db = open_database(settings.database_url, pool_size=1, command_timeout_s=0.2)
+    with pytest.raises(Unavailable):
+        await _add(db, {"a": 1}, last=NEVER)
+    await db.dispose()
+    again = open_database(settings.database_url, pool_size=1)
+    assert await _read(again) == []
+    await again.dispose()

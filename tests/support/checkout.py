@@ -15,8 +15,9 @@ from engage.domain.activity import Line, Payment, Review
 from engage.domain.refusals import Refusal
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
+from engage.flows.checkout.checkout_hold import CheckoutHold
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome, close_holds
-from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
+from engage.flows.checkout.hold import HoldRequest, hold
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.reads.balances import read_balances
 from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem

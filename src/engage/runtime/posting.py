@@ -158,15 +158,17 @@ class Posting:
 
 
 @asynccontextmanager
-async def open_posting(services: Services, *, cause: str, autocommit: bool = False) -> AsyncIterator[Posting]:
+async def open_posting(
+    services: Services, *, cause: str, autocommit: bool = False, direct: bool = False
+) -> AsyncIterator[Posting]:
     """Opens a transaction; commits it at the end of the block, then publishes. Returns without waiting for
     the publication. When anything is raised, rolls back and publishes nothing.
 
-    `autocommit` is for a block of one statement: it saves the round trips of BEGIN and COMMIT.
-    Raises Unavailable, AccountClosed.
+    `autocommit` is for a block of one statement: it saves the round trips of BEGIN and COMMIT. `direct` is
+    that of `transaction`. Raises Unavailable, AccountClosed.
     """
-    open_connection = one_statement if autocommit else transaction
-    async with open_connection(services.db) as conn:
+    connection = one_statement(services.db) if autocommit else transaction(services.db, direct=direct)
+    async with connection as conn:
         reacting = services.definitions.reacting_programs()
         posting = Posting(services, conn, cause, reacting=reacting)
         yield posting

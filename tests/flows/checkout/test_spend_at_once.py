@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engage.domain.refusals import Refusal
+from engage.flows.checkout.checkout_hold import CheckoutHold
 from engage.flows.checkout.close_holds import (
     ClosedHold,
     HoldClosing,
@@ -16,7 +17,7 @@ from engage.flows.checkout.close_holds import (
     close_holds,
     release_overdue,
 )
-from engage.flows.checkout.hold import CheckoutHold, hold
+from engage.flows.checkout.hold import hold
 from engage.flows.rewards.coupons import expire_coupons
 from engage.flows.rewards.redeem import Redemption, RewardRequest, redeem
 from engage.runtime.services import Services

@@ -18,8 +18,9 @@ from engage.api.http.context import Api
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import SHOP, Repeat, contract
 from engage.domain.refusals import Refusal, UseCase
+from engage.flows.checkout.checkout_hold import CheckoutHold
 from engage.flows.checkout.close_holds import ClosedHold, HoldClosing, HoldOutcome, close_holds
-from engage.flows.checkout.hold import CheckoutHold, HoldRequest, hold
+from engage.flows.checkout.hold import HoldRequest, hold
 from engage.flows.checkout.members import find_members
 from engage.flows.checkout.quote import Quote, QuoteRequest, quote
 from engage.runtime.idempotency import Keyed

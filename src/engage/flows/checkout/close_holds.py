@@ -80,7 +80,7 @@ async def close_holds(services: Services, closings: Sequence[HoldClosing]) -> li
     which something was returned before the capture, the share goes back at once. Raises Unavailable.
     """
     now = services.clock.now()
-    async with open_posting(services, cause="captured") as posting:
+    async with open_posting(services, cause="captured", direct=True) as posting:
         known = await read_holds(posting.conn, [closing.hold_id for closing in closings])
         checkout_holds = [hold for hold in known.values() if hold.purpose == "checkout"]
         state = await _lock(posting.conn, checkout_holds, now=now)

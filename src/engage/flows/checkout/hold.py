@@ -9,8 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -23,15 +22,15 @@ from engage.domain.checkout.offers import CheckoutTerms, Plan, plan
 from engage.domain.earning.order_facts import OrderFacts
 from engage.domain.keys import OrderKey
 from engage.domain.market import Market
-from engage.domain.money import Money
 from engage.domain.program.program import Program
 from engage.domain.refusals import Code, Refusal
 from engage.domain.rewards.coupon_codes import CouponCode, read_code
+from engage.flows.checkout.checkout_hold import CheckoutHold, stored_request, view_of
 from engage.flows.checkout.close_holds import release_overdue_of
 from engage.flows.checkout.members import find_members
 from engage.flows.checkout.quote import QuoteRequest, basket_of, checkout_coupon
 from engage.ledger.accounts import Accounts, open_accounts
-from engage.ledger.holds import Hold, add_holds, read_holds_of_orders
+from engage.ledger.holds import Hold, add_holds, read_holds_of_orders, read_overdue_holds
 from engage.runtime.batch import decide_each, not_refused, refused
 from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.ids import new_id
@@ -53,24 +52,6 @@ class HoldRequest(QuoteRequest, frozen=True, kw_only=True, forbid_unknown_fields
     coupon_codes: Annotated[list[CouponCode], Meta(max_length=COUPONS_PER_HOLD)] = field(default_factory=list)
 
 
-class AppliedCoupon(Struct, frozen=True):
-    code: str
-    discount: Money
-
-
-class CheckoutHold(Struct, frozen=True):
-    """Points and coupons set aside for an order until `expires_at`. `discount` is the whole reduction,
-    coupons included.
-    """
-
-    hold_id: UUID
-    order_id: str
-    points: int
-    discount: Money
-    coupons: list[AppliedCoupon]
-    expires_at: datetime | None
-
-
 class _Order(Struct, frozen=True):
     """A valid request: its member, the version and market that apply, its coupon codes in canonical form."""
 
@@ -89,6 +70,10 @@ class _Order(Struct, frozen=True):
     @property
     def terms(self) -> CheckoutTerms:
         return CheckoutTerms(self.program.checkout, self.program.worth, self.program.coupons, self.market)
+
+
+class _HoldsOverdue(Exception):
+    """Holds of these members have points and coupons whose time is over: they are released first."""
 
 
 class _State(Struct):
@@ -129,15 +114,33 @@ async def hold(
     valid = not_refused(orders)
     if not valid:
         return [*refused(orders)]
-    await release_overdue_of(services, [order.member.key for order in valid], now=now)
-    async with open_posting(services, cause="held") as posting:
-        orders = await claim_each(posting.conn, orders, lambda order: order.keyed)
-        state = await _lock(services, posting.conn, not_refused(orders), now=now)
-        holds = decide_each(orders, partial(_hold, state))
+    while True:
+        try:
+            return await _hold_each(services, orders, keys, now=now)
+        except _HoldsOverdue:
+            await release_overdue_of(services, [order.member.key for order in valid], now=now)
+
+
+async def _hold_each(
+    services: Services,
+    orders: Sequence[_Order | Refusal],
+    keys: Sequence[Keyed[CheckoutHold] | None],
+    *,
+    now: datetime,
+) -> list[CheckoutHold | Refusal]:
+    """Raises _HoldsOverdue, and nothing is done then."""
+    async with open_posting(services, cause="held", direct=True) as posting:
+        claimed = await claim_each(posting.conn, orders, _key_of)
+        state = await _lock(services, posting.conn, not_refused(claimed), now=now)
+        holds = decide_each(claimed, partial(_hold, state))
         await _write(posting.conn, state)
         await posting.post(state.accounts, causes={made.key: "held" for made in state.new_holds})
         await keep_each(posting.conn, zip(keys, holds, strict=True))
     return holds
+
+
+def _key_of(order: _Order) -> Keyed[CheckoutHold] | None:
+    return order.keyed
 
 
 def _order(
@@ -183,7 +186,11 @@ def _coupon_codes(request: HoldRequest) -> list[str]:
 async def _lock(
     services: Services, conn: AsyncConnection, orders: Sequence[_Order], *, now: datetime
 ) -> _State:
-    accounts = await open_accounts(conn, [order.member.key for order in orders], now=now)
+    """Raises _HoldsOverdue."""
+    members = [order.member.key for order in orders]
+    accounts = await open_accounts(conn, members, now=now)
+    if await read_overdue_holds(conn, members, at=now):
+        raise _HoldsOverdue
     holds = await read_holds_of_orders(conn, [order.key for order in orders])
     codes = [(order.program.id, code) for order in orders for code in order.coupon_codes]
     coupons = await read_by_codes(conn, codes) if codes else {}
@@ -201,14 +208,14 @@ async def _write(conn: AsyncConnection, state: _State) -> None:
 
 def _hold(state: _State, order: _Order) -> CheckoutHold:
     """Raises Refusal."""
-    return _view(_existing_hold(state, order) or _new_hold(state, order))
+    return view_of(_existing_hold(state, order) or _new_hold(state, order))
 
 
 def _existing_hold(state: _State, order: _Order) -> Hold | None:
     """The order's hold if the request is the same. Raises Refusal order_has_hold."""
     for known in state.holds[order.key]:
         if known.purpose == "checkout" and known.state in ("open", "captured"):
-            if _stored_request(known)["fingerprint"] != order.fingerprint:
+            if stored_request(known)["fingerprint"] != order.fingerprint:
                 raise Refusal(Code.ORDER_HAS_HOLD, hold_id=str(known.id), state=known.state)
             return known
     return None
@@ -280,20 +287,6 @@ def _hold_row(order: _Order, planned: Plan, now: datetime) -> Hold:
         created_at=now,
         expires_at=now + checkout.hold_for,
     )
-
-
-def _view(made: Hold) -> CheckoutHold:
-    assert made.order_id is not None
-    assert made.currency is not None
-    discounts = _stored_request(made)["coupons"].items()
-    coupons = [AppliedCoupon(code, Money(minor, made.currency)) for code, minor in discounts]
-    discount = Money(made.discount_minor, made.currency)
-    return CheckoutHold(made.id, made.order_id, made.points, discount, coupons, made.expires_at)
-
-
-def _stored_request(known: Hold) -> dict[str, Any]:
-    assert known.request is not None
-    return known.request
 
 
 def _unknown_coupon(code: str) -> Refusal:
