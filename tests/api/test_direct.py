@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
 from engage.api.app import app_of
@@ -137,3 +138,69 @@ async def test_a_failure_is_a_problem_with_a_trace_id(
     answered, answer = await both.answer("GET", "/v1/me", [token])
     assert (answered, answer[0]) == (True, 500)
     assert b'"code":"internal_error"' in answer[2]
+
+
+HOLDS = "/v1/shop/checkout/holds"
+LENGTH, EMPTY = (b"content-length", b"9"), (b"content-length", b"0")
+SOME_ID = "0193a6a0-0000-7000-8000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def key(api: Calling) -> Header:
+    return b"authorization", api.shop._headers["authorization"].encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "extra", "body", "direct", "status"),
+    [
+        (HOLDS, [LENGTH], b'{"a": 1 }', True, 400),
+        (HOLDS, [LENGTH], b"not JSON.", True, 400),
+        (HOLDS, [LENGTH, (b"content-type", b"text/plain")], b"not JSON.", True, 400),
+        (HOLDS, [], b"", True, 400),
+        (HOLDS, [LENGTH, (b"idempotency-key", b"k-1")], b"not JSON.", False, 400),
+        (HOLDS, [(b"transfer-encoding", b"chunked")], b"not JSON.", False, 400),
+        (HOLDS + "/", [LENGTH], b"not JSON.", False, 400),
+        (f"{HOLDS}/{SOME_ID}/capture", [EMPTY], b"", True, 404),
+        (f"{HOLDS}/{SOME_ID}/capture", [], b"", True, 404),
+        (f"{HOLDS}/{SOME_ID}/capture", [LENGTH], b'{"a": 1 }', False, 400),
+        (f"{HOLDS}/{SOME_ID.upper()}/capture", [EMPTY], b"", False, 404),
+        (f"{HOLDS}/{SOME_ID}/release", [EMPTY], b"", False, 404),
+        (f"{HOLDS}/{SOME_ID}", [EMPTY], b"", False, 404),
+        (f"{HOLDS}//capture", [EMPTY], b"", False, 404),
+        (f"{HOLDS}/capture", [EMPTY], b"", False, 404),
+        (f"{HOLDS}/{SOME_ID}x/capture", [EMPTY], b"", False, 404),
+        (f"{HOLDS}/{SOME_ID}/{SOME_ID}/capture", [EMPTY], b"", False, 404),
+    ],
+)
+async def test_a_direct_answer_to_the_shop_is_that_of_the_handler(
+    both: Both, key: Header, path: str, extra: Headers, body: bytes, *, direct: bool, status: int
+) -> None:
+    answered, answer = await both.answer("POST", path, [key, *extra], body=body)
+    assert (answered, answer[0]) == (direct, status), answer[2]
+
+
+@pytest.mark.parametrize("path", [HOLDS, f"{HOLDS}/{SOME_ID}/capture"])
+async def test_a_direct_answer_needs_the_key_of_a_shop(both: Both, token: Header, path: str) -> None:
+    for headers in ([token], [], [(b"authorization", b"Bearer ek_1_2")]):
+        answered, refused = await both.answer("POST", path, [*headers, EMPTY])
+        assert (answered, refused[0]) == (True, 401)
+
+
+async def test_a_refused_hold_is_the_same_with_and_without_the_router(
+    api: Calling, both: Both, key: Header
+) -> None:
+    member = await api.joined()
+    order = {
+        "member_id": member.member_id,
+        "order_id": "o-1",
+        "lines": [{"line_id": "1", "product_id": "band", "paid": 1}],
+        "payment": {"method": "card"},
+        "currency": "EUR",
+        "points": 10,
+    }
+    body = msgspec.json.encode(order)
+    answered, refused = await both.answer(
+        "POST", HOLDS, [key, (b"content-length", b"%d" % len(body))], body=body
+    )
+    assert (answered, refused[0]) == (True, 422)
+    assert b"not_payable_with_points" in refused[2]

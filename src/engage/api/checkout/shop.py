@@ -7,14 +7,16 @@ from uuid import UUID
 import msgspec
 from litestar import Controller, Request, post
 from litestar.params import PathParameter
+from litestar.types import Receive, Scope
 from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
-from engage.api.http.bodies import EmptyRequest, read_empty, read_json
+from engage.api.http.bodies import EmptyRequest, decode, read_body, read_empty, read_json
 from engage.api.http.callers import shop_idempotency, shop_of
 from engage.api.http.context import Api
+from engage.api.http.direct import answered_directly, answered_from_body
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import SHOP, Repeat, contract
 from engage.domain.refusals import Refusal, UseCase
@@ -56,6 +58,16 @@ def _held(hold: CheckoutHold) -> Answer[CheckoutHold]:
     return answer(hold, 201)
 
 
+async def _hold_order(scope: Scope, receive: Receive) -> Answer[CheckoutHold]:
+    api, key = await shop_of(scope)
+    order = await _in_program(api, key, decode(await read_body(scope, receive), _hold))
+    return _held(await api.batchers.submit(HOLD, OrderToHold(order, keyed(scope, _held))))
+
+
+async def _capture(scope: Scope) -> Answer[ClosedHold]:
+    return await _close(scope, UUID(scope["path_params"]["hold_id"]), "captured")
+
+
 class CheckoutController(Controller):
     path = "/v1/shop/checkout"
     tags = ("Shop",)
@@ -82,7 +94,8 @@ class CheckoutController(Controller):
         operation_id="holdPoints",
         summary="Hold points and coupons for an order",
         response_description="They are held until the hold is captured, released or expired.",
-        opt=contract(UseCase.HOLD_POINTS, body=HoldRequest, repeat=Repeat.KEY),
+        opt=contract(UseCase.HOLD_POINTS, body=HoldRequest, repeat=Repeat.KEY)
+        | answered_from_body(_hold_order),
     )
     async def hold(self, request: Request[Any, Any, Any]) -> Answer[CheckoutHold]:
         """A number of points, or the most possible (`spend_max`), and coupons. Coupons are deducted before
@@ -90,10 +103,7 @@ class CheckoutController(Controller):
 
         An order has one hold at a time. The same request again is answered with the same hold.
         """
-        api, key = await shop_of(request.scope)
-        order = await _in_program(api, key, await read_json(request, _hold))
-        wanted = OrderToHold(order, keyed(request.scope, _held))
-        return _held(await api.batchers.submit(HOLD, wanted))
+        return await _hold_order(request.scope, request.receive)
 
     @post(
         "/holds/{hold_id:uuid}/capture",
@@ -101,11 +111,13 @@ class CheckoutController(Controller):
         operation_id="captureHold",
         summary="Capture a hold of a paid order",
         response_description="The points are spent and the coupons used.",
-        opt=contract(UseCase.END_HOLD, body=EmptyRequest, body_optional=True, repeat=Repeat.HARMLESS),
+        opt=contract(UseCase.END_HOLD, body=EmptyRequest, body_optional=True, repeat=Repeat.HARMLESS)
+        | answered_directly(_capture),
     )
     async def capture(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[ClosedHold]:
         """A captured hold is answered the same. An expired hold cannot be captured."""
-        return await _close(request, hold_id, "captured")
+        await _check_body(request)
+        return await _close(request.scope, hold_id, "captured")
 
     @post(
         "/holds/{hold_id:uuid}/release",
@@ -117,7 +129,8 @@ class CheckoutController(Controller):
     )
     async def release(self, request: Request[Any, Any, Any], hold_id: HoldId) -> Answer[ClosedHold]:
         """A released or expired hold is answered the same."""
-        return await _close(request, hold_id, "released")
+        await _check_body(request)
+        return await _close(request.scope, hold_id, "released")
 
 
 async def _in_program(api: Api, key: ApiKey, order: Order) -> Order:
@@ -136,7 +149,12 @@ async def _in_program(api: Api, key: ApiKey, order: Order) -> Order:
     return replace(order, program=member.program_id)
 
 
-async def _close(request: Request[Any, Any, Any], hold_id: UUID, outcome: HoldOutcome) -> Answer[ClosedHold]:
-    api, key = await shop_of(request.scope)
+async def _check_body(request: Request[Any, Any, Any]) -> None:
+    """Raises Refusal unauthorized or forbidden, before anything is read; invalid_request for a body."""
+    await shop_of(request.scope)
     await read_empty(request)
+
+
+async def _close(scope: Scope, hold_id: UUID, outcome: HoldOutcome) -> Answer[ClosedHold]:
+    api, key = await shop_of(scope)
     return answer(await api.batchers.submit(CLOSE, HoldClosing(hold_id, outcome, key.programs)))

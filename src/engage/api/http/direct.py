@@ -12,21 +12,42 @@ from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import Receive, Scope, Send
+from msgspec import Struct
 
 from engage.api.http.answers import Answer
 from engage.api.http.problems import to_problem
 
 Responder = Callable[[Scope], Awaitable[Answer[Any]]]
+BodyResponder = Callable[[Scope, Receive], Awaitable[Answer[Any]]]
 
 _OPT: Final = "direct"
+
+# A parameter of a path, and the only spelling of an id that is read here. Litestar takes others too.
+_PARAMETER: Final = re.compile(r"\{(\w+):uuid\}")
+_ID: Final = re.compile(r"(?<=/)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![^/])")
+
+
+class _Direct(Struct, frozen=True):
+    """The responder of a handler: `body` is one that reads the body, `respond` one without."""
+
+    respond: Responder | None = None
+    body: BodyResponder | None = None
+
+
+class _Found(Struct, frozen=True):
+    """A handler, and the name of the id in its path."""
+
+    direct: _Direct
+    handler: HTTPRouteHandler
+    parameter: str | None
 
 
 class DirectAnswers:
     """The responders of an application's handlers, by method and path."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        self._handlers: dict[tuple[str, str], tuple[Responder, HTTPRouteHandler]] = {
-            (method, route.path): (handler.opt[_OPT], handler)
+        self._handlers: dict[tuple[str, str], _Found] = {
+            (method, _PARAMETER.sub("", route.path)): _Found(handler.opt[_OPT], handler, _parameter(route))
             for route in routes
             if isinstance(route, HTTPRoute)
             for handler in route.route_handlers
@@ -36,31 +57,67 @@ class DirectAnswers:
 
     async def send(self, scope: Any, receive: Receive, send: Send) -> bool:
         """Answer a request, or return False where Litestar has to."""
-        found = self._handlers.get((scope["method"], scope["path"]))
-        if found is None or not _is_plain(scope):
+        found = self._find(scope)
+        if found is None or not _is_plain(scope, has_body=found.direct.body is not None):
             return False
-        respond, scope["route_handler"] = found
+        scope["route_handler"] = found.handler
         scope.setdefault("state", {})
         try:
-            answer = await respond(scope)
+            answer = await _respond(found.direct, scope, receive)
         except Exception as error:  # noqa: BLE001  # As Litestar, which passes each to `to_problem`.
             answer = to_problem(Request(scope), error)
         await answer.send(scope, receive, send)
         return True
 
+    def _find(self, scope: Any) -> _Found | None:
+        method, path = scope["method"], scope["path"]
+        found = self._handlers.get((method, path))
+        if found is not None:
+            return found if found.parameter is None else None
+        id_ = _ID.search(path)
+        if id_ is None:
+            return None
+        found = self._handlers.get((method, path[: id_.start()] + path[id_.end() :]))
+        if found is None or found.parameter is None:
+            return None
+        scope["path_params"] = {found.parameter: id_.group()}
+        return found
+
 
 def answered_directly(respond: Responder) -> dict[str, Any]:
-    """A part of the `opt` of a handler: answer its requests without a body and an Idempotency-Key."""
-    return {_OPT: respond}
+    """A part of the `opt` of a handler: answer its requests without a body and an Idempotency-Key.
+
+    An id in its path is in the `path_params` of the scope.
+    """
+    return {_OPT: _Direct(respond=respond)}
 
 
-def _is_plain(scope: Scope) -> bool:
-    """Return whether nothing in a request needs the router, a middleware or the reading of a body."""
+def answered_from_body(respond: BodyResponder) -> dict[str, Any]:
+    """The same for requests with a body, which the responder reads."""
+    return {_OPT: _Direct(body=respond)}
+
+
+async def _respond(direct: _Direct, scope: Scope, receive: Receive) -> Answer[Any]:
+    if direct.body is not None:
+        return await direct.body(scope, receive)
+    assert direct.respond is not None
+    return await direct.respond(scope)
+
+
+def _parameter(route: HTTPRoute) -> str | None:
+    found = _PARAMETER.search(route.path)
+    return None if found is None else found.group(1)
+
+
+def _is_plain(scope: Scope, *, has_body: bool) -> bool:
+    """Return whether nothing in a request needs the router or a middleware, or a body that nobody expects."""
     if not scope["http_version"].startswith("1"):
         return False  # A body is not announced.
     for name, value in scope["headers"]:
         means_nothing = _MEANS_NOTHING.get(name)
         if means_nothing is not None and not means_nothing(value):
+            if has_body and name == b"content-length":
+                continue
             return False
     return True
 
