@@ -1,5 +1,6 @@
 """`orders`: the shop's events about orders in batches, compared with the same events one by one."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,6 +32,7 @@ from engage.runtime.garbage import collect_rarely
 from engage.runtime.services import Services, open_services
 
 Kind = Literal["paid", "delivered", "returned"]
+Rates = dict[Kind, list[float]]
 KINDS: tuple[Kind, ...] = ("paid", "delivered", "returned")
 NOTES: dict[Kind, str] = {
     "paid": "a pending credit each",
@@ -55,18 +57,26 @@ SELECT (SELECT count(*) FROM orders),
 
 async def run(env: Environment) -> list[Figure]:
     """Pay, deliver, settle and partly return orders, each of a different member."""
-    batches: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
-    singles: dict[Kind, list[float]] = {kind: [] for kind in KINDS}
+    batches, singles, pairs = _no_rates(), _no_rates(), _no_rates()
     sizes, program = env.sizes, preset(PRESET)
     async with open_services(env.settings) as services:
         await services.programs.refresh(services.db)
         collect_rarely()  # As the API does.
         for number in env.rounds("orders"):
             await _measure_round(services, program, f"single-{number}-", sizes.singles, 1, singles)
-            await _measure_round(
-                services, program, f"batch-{number}-", sizes.orders, EVENTS_PER_CALL, batches
-            )
-        await _verify(services, orders=sizes.rounds * (sizes.singles + sizes.orders))
+            for callers, prefix, rates in ((1, "batch", batches), (2, "pair", pairs)):
+                await _measure_round(
+                    services, program, f"{prefix}-{number}-", sizes.orders, EVENTS_PER_CALL, rates, callers
+                )
+        await _verify(services, orders=sizes.rounds * (sizes.singles + 2 * sizes.orders))
+    return [figure for kind in KINDS for figure in _figures(kind, batches, singles, pairs)]
+
+
+def _no_rates() -> Rates:
+    return {kind: [] for kind in KINDS}
+
+
+def _figures(kind: Kind, batches: Rates, singles: Rates, pairs: Rates) -> list[Figure]:
     return [
         compare(
             "orders",
@@ -75,16 +85,32 @@ async def run(env: Environment) -> list[Figure]:
             batches[kind],
             baseline="one by one",
             baseline_rates=singles[kind],
-            note=f"{note}; {spread(batches[kind])}",
-        )
-        for kind, note in NOTES.items()
+            note=f"{NOTES[kind]}; {spread(batches[kind])}",
+        ),
+        compare(
+            "orders",
+            "the same, two calls at once",
+            "events/s",
+            pairs[kind],
+            baseline="one call after the other",
+            baseline_rates=batches[kind],
+            note=spread(pairs[kind]),
+        ),
     ]
 
 
 async def _measure_round(
-    services: Services, program: Program, prefix: str, count: int, size: int, rates: dict[Kind, list[float]]
+    services: Services,
+    program: Program,
+    prefix: str,
+    count: int,
+    size: int,
+    rates: Rates,
+    callers: int = 1,
 ) -> None:
-    """Send the events of `count` orders in batches of `size`. Add events a second of each kind to `rates`."""
+    """Send the events of `count` orders in batches of `size`, so many at once as there are `callers`. Add
+    events a second of each kind to `rates`.
+    """
     now = services.clock.now()
     await add_members(services.db, program, prefix, count, now=now)
     await vacuum(services.db)
@@ -93,18 +119,22 @@ async def _measure_round(
     currency = program.countries[COUNTRY].currency
     for kind in KINDS:
         events = [event_of(kind, program.id, member, now, currency) for member in members]
-        rates[kind].append(await _send(services, events, size))
+        rates[kind].append(await _send(services, events, size, callers))
         await settle_due(services, now=services.clock.now())
         await services.post_commit.drain()
 
 
-async def _send(services: Services, events: Sequence[AnyEvent], size: int) -> float:
+async def _send(services: Services, events: Sequence[AnyEvent], size: int, callers: int) -> float:
     """Return events a second."""
+    batches = iter([events[first : first + size] for first in range(0, len(events), size)])
+
+    async def call() -> None:
+        for batch in batches:
+            result = await take_events(services, batch)
+            assert result.accepted == len(batch), result
+
     started = time.perf_counter()
-    for first in range(0, len(events), size):
-        batch = events[first : first + size]
-        result = await take_events(services, batch)
-        assert result.accepted == len(batch), result
+    await asyncio.gather(*(call() for _ in range(callers)))
     return len(events) / (time.perf_counter() - started)
 
 

@@ -170,7 +170,7 @@ def _changes(
         at=paid.at,
         zone=paid.zone,
         delivered_at=update.after.delivered_at,
-        returned=update.after.returned(),
+        returned=update.after.returned() if update.takes_back else None,
         boosts=paid.boosts,
         decided=update.decided,
     )

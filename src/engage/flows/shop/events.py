@@ -209,5 +209,6 @@ def content_of(event: AnyEvent) -> EventContent:
     the time, nor a field that a later release adds makes another event of it.
     """
     at = event.time.astimezone(UTC)
-    digest = hashlib.blake2b(_encode(replace(event, time=at)), digest_size=16).digest()
+    in_utc = event if at is event.time else replace(event, time=at)
+    digest = hashlib.blake2b(_encode(in_utc), digest_size=16).digest()
     return EventContent(str(event.__struct_config__.tag), at, digest)

@@ -198,7 +198,7 @@ async def add_orders(conn: AsyncConnection, orders: Mapping[OrderKey, OrderFacts
     same time is waited for. Raises OrdersAdded if it commits.
     """
     rows = _FACTS.of(_row(key, facts) for key, facts in orders.items())
-    if (await conn.execute(_ADD, rows)).rowcount < len(orders):
+    if (await conn.execute(_ADD, _without_nulls(rows))).rowcount < len(orders):
         raise OrdersAdded
 
 
@@ -212,7 +212,17 @@ async def write_later_facts(conn: AsyncConnection, orders: Mapping[OrderKey, Ord
     rows = [
         (*key, facts.delivered_at, facts.cancelled_at, _returns_text(facts)) for key, facts in orders.items()
     ]
-    await conn.execute(_WRITE_LATER, _LATER.of(rows))
+    await conn.execute(_WRITE_LATER, _without_nulls(_LATER.of(rows)))
+
+
+def _without_nulls(columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Leave out the values of columns that are null in all rows: `unnest` fills shorter arrays with nulls.
+
+    The driver looks at each value of an array, and most orders of a batch have no more than their payment.
+    """
+    return {
+        name: values if any(value is not None for value in values) else [] for name, values in columns.items()
+    }
 
 
 def _returns_text(facts: OrderFacts) -> str:
