@@ -27,7 +27,10 @@ from sqlalchemy import make_url
 from engage.clock import machine_time
 from engage.embedded.installation import running_servers
 from engage.settings import Settings
-from tests.support import generated_cases  # noqa: F401  # Sets hypothesis up.
+from tests.support import (
+    generated_cases,  # noqa: F401  # Sets hypothesis up.
+    raw_rows,
+)
 from tests.support.clock import NOON, set_sandbox_clock
 from tests.support.patience import LONG, REAL, time_limits
 
@@ -79,11 +82,16 @@ async def servers() -> AsyncIterator[Settings]:
 
 @pytest.fixture(scope="session")
 async def migrated(servers: Settings) -> Settings:
-    """Create the migrated template of the other databases. Nothing may stay connected to it."""
+    """Create the migrated template of the other databases. Nothing may stay connected to it.
+
+    Rows of the ledger can be written through its views there (`tests.support.raw_rows`).
+    """
     from engage.flows.operations.install import migrate
 
     await _execute(servers, f"CREATE DATABASE {TEMPLATE}")
     await migrate(_with_database(servers, TEMPLATE))
+    for statement in raw_rows.STATEMENTS:
+        await _execute(servers, statement, database=TEMPLATE)
     return servers
 
 
@@ -167,8 +175,8 @@ async def _empty(settings: Settings) -> None:
         await connection.close()
 
 
-async def _execute(settings: Settings, statement: str) -> None:
-    connection = await _connect(settings, "postgres")
+async def _execute(settings: Settings, statement: str, *, database: str = "postgres") -> None:
+    connection = await _connect(settings, database)
     try:
         await connection.execute(statement)
     finally:

@@ -39,6 +39,7 @@ TINY = Sizes(
     screens=60,
     sized=40,
     days=2,
+    stored=400,
     quizzes=40,
     listed=200,
     ranked=60,

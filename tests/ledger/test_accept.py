@@ -36,6 +36,12 @@ MADRID = "Europe/Madrid"
 @pytest.fixture
 async def db(database: Settings) -> AsyncIterator[AsyncEngine]:
     engine = open_database(database.database_url, pool_size=16)
+    async with one_statement(engine) as conn:
+        # As every member has one.
+        await conn.execute(
+            text("INSERT INTO balances (program_id, member_id) SELECT :id, unnest(CAST(:members AS text[]))"),
+            {"id": PROGRAM, "members": [f"m-{n}" for n in range(12)]},
+        )
     yield engine
     await engine.dispose()
 
@@ -149,7 +155,7 @@ async def test_writers_in_any_order_do_not_deadlock(db: AsyncEngine) -> None:
         await take(db, batch)
 
     async def settle() -> None:
-        async with one_statement(db) as conn:
+        async with db.begin() as conn:
             await settle_batch(conn, outbox_row(), now=NOON + FIVE_MINUTES, ahead=UNBOUNDED, batch=5)
 
     async def remove(turn: int) -> None:

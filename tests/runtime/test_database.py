@@ -11,7 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.domain.accounts.balance import MOST_BALANCE
 from engage.domain.refusals import AccountFull, Unavailable
-from engage.runtime.database import COMMAND_TIMEOUT_S, one_statement, open_database, transaction
+from engage.runtime.database import (
+    COMMAND_TIMEOUT_S,
+    export,
+    one_statement,
+    open_database,
+    snapshot,
+    transaction,
+)
 from engage.runtime.services import open_services
 from engage.schema.balances import balances
 from engage.settings import Settings
@@ -124,3 +131,19 @@ async def test_a_statement_of_the_driver_over_the_time_limit_is_unavailable(sett
     again = open_database(settings.database_url, pool_size=1)
     assert await _read(again) == []
     await again.dispose()
+
+
+async def test_an_exported_snapshot_is_seen_by_others_after_changes(settings: Settings) -> None:
+    db = open_database(settings.database_url, pool_size=3)
+    count = text("SELECT count(*) FROM outbox")
+    try:
+        async with snapshot(db) as first:
+            exported = await export(first)
+            async with transaction(db) as conn:
+                await conn.execute(text("INSERT INTO outbox VALUES (uuidv7(), now(), 'active', '{}', '{}')"))
+            async with snapshot(db, exported) as second:
+                assert (await second.execute(count)).scalar_one() == 0
+        async with snapshot(db) as later:
+            assert (await later.execute(count)).scalar_one() == 1
+    finally:
+        await db.dispose()

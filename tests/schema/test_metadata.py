@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.runtime.database import open_database
 from engage.schema import VIEWS, metadata
 from engage.settings import Settings
+from tests.support import raw_rows
 
 # Tables and views as PostgreSQL's catalogue describes them, so that two spellings of one constraint are
 # equal. The order of columns does not matter.
@@ -85,6 +86,7 @@ async def test_the_database_that_the_metadata_makes_is_the_migrated_one(own_data
     db = open_database(own_database.database_url, pool_size=1)
     try:
         async with db.begin() as conn:
+            await conn.execute(text(raw_rows.REMOVE))
             migrated = await read_catalogue(conn)
             await conn.execute(text("DROP SCHEMA public CASCADE"))
             await conn.execute(text("CREATE SCHEMA public"))

@@ -48,6 +48,7 @@ SIZES = {
     "screens": "home: home screens in a round, of each kind.",
     "sized": "size: members who tap once a day.",
     "days": "size: days.",
+    "stored": "growth: settled credits that there are.",
     "quizzes": "quiz: quizzes in a round, each begun and answered.",
     "listed": "segment: ids in the list.",
     "activities": "backtest: activities on which a draft is tried.",

@@ -4,7 +4,7 @@ The unique source key and the unique slots of windows decide: what is used alrea
 balances move in the same statement, so a transaction that sees the credit sees the balance.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,13 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.direct_sql import DirectStatement
 from engage.domain.accounts.balance import Balance
 from engage.domain.earning.credit import NewCredit, Why, WindowPlace
+from engage.domain.earning.unit import POINTS
 from engage.domain.keys import MemberKey
 from engage.ledger.balances import BalanceChange, OutboxRow
 from engage.schema.time import NOW
 
 # One statement, one round trip: insert credits, move balances, write the outbox, and note whose facts have
 # changed, where something follows from them. Rows are locked in key
-# order, credits before balances, as by every writer of the ledger, so writers never wait in a circle.
+# order, credits (by account) before balances, as by every writer of the ledger, so writers never wait in a
+# circle. Every member has a balance: without one there is no account, and the statement fails.
 #
 # A credit takes its source key and its slots in windows together, or none of them: they are in unique indexes
 # of the one row. So is the place of a day among the events of its streak: a day that was counted without the
@@ -31,66 +33,83 @@ from engage.schema.time import NOW
 # One condition is beyond a unique key: an activity whose reference has credits already earns nothing more,
 # under any rule. It is looked up row by row, through an index: an EXISTS could be planned as one scan of all
 # credits.
+_NEW = (
+    *(
+        "account",
+        "id",
+        "source_key",
+        "reference",
+        "rule_id",
+        "decision",
+        "program_version",
+        "points",
+        "state",
+    ),
+    *("activity_at", "accepted_at", "due_at", "expires_at", "why", "of_day", "day_slot", "of_month"),
+    *("month_slot", "lapses_at", "unit", "boost", "beside", "campaign", "streak_seq"),
+)
+_INSERT = f"INSERT INTO stored_credits ({', '.join(_NEW)})"
+_VALUES = ", ".join({"state": "'pending'", "accepted_at": NOW}.get(name, f"a.{name}") for name in _NEW)
+
 _ACCEPT = DirectStatement(
     text(f"""
 WITH batch AS MATERIALIZED (
-    SELECT * FROM unnest(
+    SELECT a.*, d.*,
+           (SELECT b.account FROM balances b
+            WHERE b.program_id = d.program_id AND b.member_id = a.member_id) AS account
+    FROM unnest(
         CAST(:member_ids AS text[]), CAST(:ids AS uuid[]), CAST(:with_ids AS uuid[]),
-        CAST(:streak_seqs AS int[]), CAST(:decisions AS int[])
-    ) AS a (member_id, id, with_id, streak_seq, number)
+        CAST(:streak_seqs AS int[]), CAST(:groups AS int[])
+    ) AS a (member_id, id, with_id, streak_seq, of_group)
     JOIN unnest(
         CAST(:program_ids AS text[]), CAST(:source_keys AS text[]), CAST(:references AS text[]),
-        CAST(:rule_ids AS text[]), CAST(:versions AS text[]), CAST(:points AS bigint[]),
-        CAST(:activity_ats AS timestamptz[]), CAST(:due_ats AS timestamptz[]),
+        CAST(:rule_ids AS text[]), CAST(:decisions AS int[]), CAST(:versions AS text[]),
+        CAST(:points AS bigint[]), CAST(:activity_ats AS timestamptz[]), CAST(:due_ats AS timestamptz[]),
         CAST(:expires_ats AS timestamptz[]), CAST(:whys AS jsonb[]), CAST(:known AS bool[]),
         CAST(:of_days AS date[]), CAST(:day_slots AS smallint[]),
         CAST(:of_months AS date[]), CAST(:month_slots AS smallint[]), CAST(:lapse_ats AS timestamptz[]),
         CAST(:units AS text[]), CAST(:boosts AS text[]), CAST(:besides AS text[]),
         CAST(:campaigns AS text[])
-    ) WITH ORDINALITY AS d (program_id, source_key, reference, rule_id, program_version, points,
+    ) WITH ORDINALITY AS d (program_id, source_key, reference, rule_id, decision, program_version, points,
                             activity_at, due_at, expires_at, why, known, of_day, day_slot,
                             of_month, month_slot, lapses_at, unit, boost, beside,
                             campaign, number)
-    USING (number)
+    ON d.number = a.of_group
 ), taken AS (
-    INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-                         state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
-                         of_month, month_slot, lapses_at, unit, boost, beside,
-                         campaign, streak_seq)
-    SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
-           'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
-           a.month_slot, a.lapses_at, a.unit, a.boost, a.beside, a.campaign,
-           a.streak_seq
+    {_INSERT}
+    SELECT {_VALUES}
     FROM batch a
     WHERE a.with_id IS NULL
       AND (a.reference IS NULL OR a.known OR (
-          SELECT c.id FROM credits c
-          WHERE c.program_id = a.program_id AND c.member_id = a.member_id AND c.reference = a.reference
+          SELECT c.id FROM stored_credits c
+          WHERE c.account = a.account AND c.reference = a.reference
           LIMIT 1) IS NULL)
-    ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
+    ORDER BY a.account, a.source_key COLLATE "C"
     ON CONFLICT DO NOTHING
-    RETURNING program_id, member_id, id, points, unit
+    RETURNING account, id, points, unit
 ), besides AS (
-    INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-                         state, activity_at, accepted_at, due_at, expires_at, why, of_day, day_slot,
-                         of_month, month_slot, lapses_at, unit, boost, beside, campaign)
-    SELECT a.program_id, a.member_id, a.id, a.source_key, a.reference, a.rule_id, a.program_version, a.points,
-           'pending', a.activity_at, {NOW}, a.due_at, a.expires_at, a.why, a.of_day, a.day_slot, a.of_month,
-           a.month_slot, a.lapses_at, a.unit, a.boost, a.beside, a.campaign
+    {_INSERT}
+    SELECT {_VALUES}
     FROM batch a JOIN taken t ON t.id = a.with_id
-    ORDER BY a.program_id COLLATE "C", a.member_id COLLATE "C", a.source_key COLLATE "C"
+    ORDER BY a.account, a.source_key COLLATE "C"
     ON CONFLICT DO NOTHING
-    RETURNING program_id, member_id, id, points, unit
-), new AS (
+    RETURNING account, id, points, unit
+), new AS MATERIALIZED (
     SELECT * FROM taken UNION ALL SELECT * FROM besides
 ), moved AS (
     INSERT INTO balances AS b (program_id, member_id, pending, version)
-    SELECT program_id, member_id, coalesce(sum(points) FILTER (WHERE unit = 'points'), 0), 1
-    FROM new GROUP BY 1, 2 ORDER BY 1, 2
+    SELECT k.program_id, k.member_id, s.points, 1
+    FROM (
+        SELECT account, coalesce(sum(points) FILTER (WHERE unit IS NULL), 0) AS points FROM new GROUP BY 1
+    ) s
+    CROSS JOIN LATERAL (
+        SELECT program_id, member_id FROM balances k WHERE k.account = s.account OFFSET 0
+    ) k
+    ORDER BY 1, 2
     ON CONFLICT (program_id, member_id)
         -- A closed account takes nothing, status neither: it may not have more than 0.
         DO UPDATE SET pending = b.pending + excluded.pending + CAST(b.closed AS int), version = b.version + 1
-    RETURNING program_id, member_id, active, pending, held, debt, version
+    RETURNING account, program_id, member_id, active, pending, held, debt, version
 ), remembered AS (
     INSERT INTO outbox (id, written_at, cause, program_ids, member_ids)
     SELECT CAST(:outbox_id AS uuid), :written_at, CAST(:cause AS text),
@@ -98,11 +117,11 @@ WITH batch AS MATERIALIZED (
     FROM moved HAVING count(*) > 0
 ), changed AS (
     INSERT INTO member_changes (id, at, program_id, member_ids)
-    SELECT uuidv7(), {NOW}, program_id, array_agg(DISTINCT member_id)
-    FROM new WHERE program_id = ANY(CAST(:reacting AS text[])) GROUP BY program_id
+    SELECT uuidv7(), {NOW}, program_id, array_agg(member_id)
+    FROM moved WHERE program_id = ANY(CAST(:reacting AS text[])) GROUP BY program_id
 )
-SELECT n.id, n.program_id, n.member_id, m.active, m.pending, m.held, m.debt, m.version
-FROM new n JOIN moved m USING (program_id, member_id)
+SELECT n.id, m.program_id, m.member_id, m.active, m.pending, m.held, m.debt, m.version
+FROM new n JOIN moved m USING (account)
 """)  # noqa: S608  # Constants.
 )
 
@@ -135,14 +154,17 @@ async def accept(
     now: datetime,
     ahead: timedelta,
     reacting: Collection[str] = (),
+    decision_of: Callable[[NewCredit], int | None] = lambda _: None,
 ) -> frozenset[UUID]:
     """Insert new credits as pending; the ids of those accepted. Fills the changes of `outbox`.
 
     They are accepted at `now`, but not later than the database's clock plus `ahead`. Of members of the
-    programs `reacting` it is noted that their facts have changed.
+    programs `reacting` it is noted that their facts have changed. `decision_of` is the number of the stored
+    decision that says why a credit is granted; None for one that says it itself.
     """
-    first, decisions = _decisions(accepting)
+    first, groups = _grouped(accepting)
     credits = [a.credit for a in first]
+    decisions = [decision_of(c) for c in credits]
     rows = await _ACCEPT.fetch(
         conn,
         {
@@ -150,20 +172,23 @@ async def accept(
             "ids": [a.id for a in accepting],
             "with_ids": [a.with_id for a in accepting],
             "streak_seqs": [a.streak_seq for a in accepting],
-            "decisions": decisions,
+            "groups": groups,
             "program_ids": [a.program_id for a in first],
             "source_keys": [c.source_key for c in credits],
             "references": [c.reference for c in credits],
             "rule_ids": [c.rule_id for c in credits],
-            "versions": [c.why.version for c in credits],
+            "decisions": decisions,
+            "versions": [
+                c.why.version if d is None else None for c, d in zip(credits, decisions, strict=True)
+            ],
             "points": [c.points for c in credits],
             "activity_ats": [c.activity_at for c in credits],
             "due_ats": [c.due_at for c in credits],
             "expires_ats": [c.expires_at for c in credits],
-            "whys": [why_json(c.why) for c in credits],
+            "whys": [why_json(c.why) if d is None else None for c, d in zip(credits, decisions, strict=True)],
             "known": [a.known for a in first],
             "lapse_ats": [c.lapses_at for c in credits],
-            "units": [c.unit for c in credits],
+            "units": [None if c.unit == POINTS else c.unit for c in credits],
             "boosts": [c.boost for c in credits],
             "besides": [c.beside for c in credits],
             "campaigns": [c.campaign for c in credits],
@@ -184,22 +209,22 @@ async def accept(
     return frozenset(ids)
 
 
-def _decisions(accepting: Sequence[CreditToAccept]) -> tuple[list[CreditToAccept], list[int]]:
+def _grouped(accepting: Sequence[CreditToAccept]) -> tuple[list[CreditToAccept], list[int]]:
     """Group credits that were decided together: (the first of each group, the group of each credit, from 1).
 
     Those of a group differ only in the member and the id, so the statement gets their decision once.
     """
     numbers: dict[tuple[str, int, bool], int] = {}
     first: list[CreditToAccept] = []
-    decisions = []
+    groups = []
     for credit in accepting:
-        decision = (credit.program_id, id(credit.credit), credit.known)
-        number = numbers.get(decision)
+        group = (credit.program_id, id(credit.credit), credit.known)
+        number = numbers.get(group)
         if number is None:
             first.append(credit)
-            number = numbers[decision] = len(first)
-        decisions.append(number)
-    return first, decisions
+            number = numbers[group] = len(first)
+        groups.append(number)
+    return first, groups
 
 
 def _window_arrays(places: Sequence[tuple[WindowPlace, ...]]) -> dict[str, list[Any]]:

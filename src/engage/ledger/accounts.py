@@ -2,8 +2,9 @@
 statements of settlement and expiration.
 
 The balance of an open account is locked until the transaction ends, so what was computed is what is posted.
-Locks are taken in one order everywhere: orders, credits, balances, each by key; lots and holds belong to the
-balance.
+Locks are taken in one order everywhere: orders by key, pending credits by account and id, balances by key;
+lots and holds belong to the balance. The lot of a credit is in its row, so credits are locked before balances
+with FOR KEY SHARE: it keeps settlement away, and nobody who holds the balance from the lot.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,13 +41,13 @@ _MOVES = Batch(
     lot_moves,
     *("program_id", "member_id", "entry_seq", "credit_id", "at", "active_delta", "held_delta", "expires_at"),
 )
-_NEW_LOTS = Batch(
-    "n",
+# A new lot names its first entry, an old one keeps it.
+_LOTS = Batch(
+    "l",
     lots,
     *("program_id", "member_id", "credit_id", "entry_seq", "points", "remaining", "expired", "active_at"),
     "expires_at",
 )
-_LOTS = Batch("l", lots, "program_id", "member_id", "credit_id", "remaining", "expired", "expires_at")
 _BALANCES = Batch("b", balances, "program_id", "member_id", "active", "pending", "held", "debt", "version")
 
 _LOCK = text(f"""
@@ -64,9 +65,14 @@ FOR UPDATE OF b
 
 # A separate statement: it sees what the transaction that held the balance before has done to the lots.
 _READ_LOTS = text(f"""
-SELECT l.program_id, l.member_id, l.credit_id, l.points, l.remaining, l.expired, l.active_at, l.expires_at
-FROM {_MEMBERS} JOIN lots l USING (program_id, member_id)
-WHERE l.remaining > 0 OR l.credit_id = ANY(CAST(:credit_ids AS uuid[]))
+SELECT k.program_id, k.member_id, l.credit_id, l.points, l.remaining, l.expired, l.active_at, l.expires_at
+FROM {_MEMBERS} JOIN balances b USING (program_id, member_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM lots WHERE account = b.account AND remaining > 0
+    UNION ALL
+    SELECT * FROM lots
+    WHERE account = b.account AND credit_id = ANY(CAST(:credit_ids AS uuid[])) AND remaining = 0
+) l
 """)  # noqa: S608
 
 # Step by step, through indexes: joined at once, it may be planned as a walk over all that a member ever held.
@@ -75,8 +81,8 @@ SELECT h.program_id, h.member_id, h.id, m.credit_id, CAST(-sum(m.active_delta) A
 FROM {_HOLDS}
 JOIN holds h USING (id)
 CROSS JOIN LATERAL (
-    SELECT e.seq FROM entries e
-    WHERE e.program_id = h.program_id AND e.member_id = h.member_id AND e.hold_id = h.id
+    SELECT e.seq FROM balances b JOIN stored_entries e ON e.account = b.account AND e.hold_id = h.id
+    WHERE b.program_id = h.program_id AND b.member_id = h.member_id
     OFFSET 0
 ) e
 CROSS JOIN LATERAL (
@@ -89,15 +95,21 @@ GROUP BY 1, 2, 3, 4 HAVING sum(m.active_delta) < 0
 
 _POST = text(f"""
 WITH new_entries AS (
-    INSERT INTO entries ({_ENTRIES.columns}) SELECT * FROM {_ENTRIES}
+    INSERT INTO stored_entries (account, seq, kind, at, active_delta, held_delta, debt_delta, house_account,
+                                house_delta, balance_after, credit_id, corrects, hold_id, reference)
+    SELECT b.account, e.seq, nullif(e.kind, 'earning'), e.at, e.active_delta, nullif(e.held_delta, 0),
+           nullif(e.debt_delta, 0), nullif(e.house_account, 'issued'), e.house_delta, e.balance_after,
+           e.credit_id, e.corrects, e.hold_id, e.reference
+    FROM {_ENTRIES} JOIN balances b USING (program_id, member_id)
 ), new_moves AS (
     INSERT INTO lot_moves ({_MOVES.columns}) SELECT * FROM {_MOVES}
-), new_lots AS (
-    INSERT INTO lots ({_NEW_LOTS.columns}) SELECT * FROM {_NEW_LOTS}
 ), changed_lots AS (
-    UPDATE lots o SET remaining = l.remaining, expired = l.expired, expires_at = l.expires_at
-    FROM {_LOTS}
-    WHERE o.program_id = l.program_id AND o.member_id = l.member_id AND o.credit_id = l.credit_id
+    UPDATE stored_credits c
+    SET remaining = l.remaining, expired = nullif(l.expired, 0), lot_seq = coalesce(l.entry_seq, c.lot_seq),
+        active_at = l.active_at, lot_points = nullif(l.points, c.points),
+        lot_ends_at = CASE WHEN l.expires_at IS DISTINCT FROM c.expires_at THEN l.expires_at END
+    FROM {_LOTS} JOIN balances b USING (program_id, member_id)
+    WHERE c.account = b.account AND c.id = l.credit_id
 ), changed_balances AS (
     UPDATE balances o
     SET active = b.active, pending = b.pending, held = b.held, debt = b.debt, version = b.version
@@ -208,22 +220,17 @@ def _entries(changed: list[tuple[MemberKey, Account]]) -> dict[str, list[Any]]:
 
 
 def _lots(changed: list[tuple[MemberKey, Account]]) -> dict[str, list[Any]]:
-    new = [
-        (
-            *(*key, lot.credit_id, _first_seq(account, lot), lot.points, lot.remaining, lot.expired),
-            *(lot.active_at, lot.expires_at),
-        )
-        for key, account in changed
-        for lot in account.new_lots
-    ]
+    new = [(key, _first_seq(account, lot), lot) for key, account in changed for lot in account.new_lots]
     # A lot that moves from one account to another is new in one of them only.
     touched = [
-        (key, account.lots[credit_id])
+        (key, None, account.lots[credit_id])
         for key, account in changed
         for credit_id in sorted(_touched(account) - {lot.credit_id for lot in account.new_lots})
     ]
-    old = [(*key, lot.credit_id, lot.remaining, lot.expired, lot.expires_at) for key, lot in touched]
-    return _NEW_LOTS.of(new) | _LOTS.of(old)
+    return _LOTS.of(
+        (*key, lot.credit_id, seq, lot.points, lot.remaining, lot.expired, lot.active_at, lot.expires_at)
+        for key, seq, lot in [*new, *touched]
+    )
 
 
 def _touched(account: Account) -> set[UUID]:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.movements import EntryKind
@@ -15,7 +15,22 @@ from engage.schema.adjustments import adjustments
 from engage.schema.credits import credits
 from engage.schema.entries import entries
 from engage.schema.members import members
-from engage.schema.rows import columns, from_row, of_member
+from engage.schema.rows import Batch, columns, from_row, of_member
+
+_CREDITS = Batch(
+    "a",
+    credits,
+    *("program_id", "member_id", "id", "source_key", "program_version", "points", "campaign", "activity_at"),
+    *("expires_at", "why"),
+)
+
+_ADD_CREDITS = text(f"""
+INSERT INTO stored_credits (account, id, source_key, rule_id, program_version, points, campaign, state,
+                            activity_at, accepted_at, due_at, active_at, expires_at, why)
+SELECT b.account, a.id, a.source_key, :rule_id, a.program_version, a.points, a.campaign, 'active',
+       a.activity_at, a.activity_at, a.activity_at, a.activity_at, a.expires_at, a.why
+FROM {_CREDITS} JOIN balances b USING (program_id, member_id)
+""")  # noqa: S608  # Names of the schema.
 
 
 class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,27 +107,15 @@ async def add_adjustments(conn: AsyncConnection, added: Sequence[Adjustment]) ->
 async def add_adjusting_credits(conn: AsyncConnection, added: Sequence[AdjustingCredit]) -> None:
     """Add credits of members whose balances are locked."""
     if added:
-        await conn.execute(insert(credits), [_row(credit) for credit in added])
-
-
-def _row(credit: AdjustingCredit) -> dict[str, Any]:
-    return {
-        "program_id": credit.program_id,
-        "member_id": credit.member_id,
-        "id": credit.id,
-        "source_key": adjustment_reference(credit.reference),
-        "rule_id": ADJUSTMENT_RULE,
-        "program_version": credit.version,
-        "points": credit.points,
-        "campaign": credit.campaign,
-        "state": "active",
-        "activity_at": credit.at,
-        "accepted_at": credit.at,
-        "due_at": credit.at,
-        "active_at": credit.at,
-        "expires_at": credit.expires_at,
-        "why": msgspec.to_builtins(credit.why),
-    }
+        rows = [
+            (
+                *(each.program_id, each.member_id, each.id, adjustment_reference(each.reference)),
+                *(each.version, each.points, each.campaign, each.at, each.expires_at),
+                msgspec.json.encode(each.why).decode(),
+            )
+            for each in added
+        ]
+        await conn.execute(_ADD_CREDITS, _CREDITS.of(rows) | {"rule_id": ADJUSTMENT_RULE})
 
 
 async def read_posted(conn: AsyncConnection, adjustment: Adjustment) -> AdjustmentEntry:

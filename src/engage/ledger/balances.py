@@ -60,8 +60,7 @@ WHERE :closed OR NOT b.closed
 _SPENDABLE = text("""
 SELECT b.active - CAST(coalesce((
     SELECT sum(l.remaining) FROM lots l
-    WHERE l.program_id = b.program_id AND l.member_id = b.member_id AND l.remaining > 0
-      AND l.expires_at <= :now
+    WHERE l.account = b.account AND l.remaining > 0 AND l.expires_at <= :now
 ), 0) AS bigint)
 FROM balances b WHERE b.program_id = :program_id AND b.member_id = :member_id
 """)

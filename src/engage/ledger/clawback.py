@@ -15,7 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.earning.trace import TraceCode, step
 from engage.domain.keys import removal_key, removal_reference
 from engage.ledger.accounts import Accounts, open_accounts
-from engage.ledger.corrections import Correction, lock_credits, reduce_to, write_corrections
+from engage.ledger.corrections import (
+    Correction,
+    lock_credits,
+    read_again,
+    reduce_to,
+    write_corrections,
+)
 from engage.schema.credits import credits as table
 from engage.schema.rows import Batch
 
@@ -47,10 +53,12 @@ _TRACES = Batch(
 
 # Of this insert and the activity's own, one gets the unique reference, and the other one sees it.
 _ADD_TRACES = text(f"""
-INSERT INTO credits ({_TRACES.columns}, id, points, state, accepted_at, reversed_at, why)
-SELECT {_TRACES.columns}, uuidv7(), 0, 'reversed', :now, :now, CAST(:why AS jsonb)
-FROM {_TRACES}
-ORDER BY program_id COLLATE "C", member_id COLLATE "C", reference COLLATE "C", rule_id
+INSERT INTO stored_credits (account, id, source_key, reference, rule_id, program_version, activity_at, points,
+                            state, accepted_at, reversed_at, why)
+SELECT b.account, uuidv7(), a.source_key, a.reference, a.rule_id, a.program_version, a.activity_at, 0,
+       'reversed', :now, :now, CAST(:why AS jsonb)
+FROM {_TRACES} JOIN balances b USING (program_id, member_id)
+ORDER BY b.account, a.reference COLLATE "C", a.rule_id
 ON CONFLICT DO NOTHING
 """)  # noqa: S608  # Names of the schema.
 
@@ -84,7 +92,7 @@ async def claw_back(conn: AsyncConnection, removals: Sequence[Removal], *, now: 
         conn, [credit.key for credit in credits], now=now, credit_ids=[credit.id for credit in credits]
     )
     corrections = []
-    for credit in credits:
+    for credit in await read_again(conn, credits):
         reference = removal_reference(credit.reference)
         after = reduce_to(accounts.by_key[credit.key], credit, 0, at=now, reference=reference)
         corrections.append(Correction(credit, after, reference))

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.earning.trace import TraceCode, step
 from engage.domain.keys import MemberKey, ReferenceKey
 from engage.ledger.corrections import LockedCredit
+from engage.schema.balances import account_of
 from engage.schema.confirmations import confirmations
 from engage.schema.credits import credits
 from engage.schema.rows import Batch
@@ -38,8 +39,8 @@ RETURNING program_id, member_id, reference, confirmed_at
 """)  # noqa: S608  # Names of the schema, here and below.
 
 _LOCK_ALL = text(f"""
-SELECT c.id FROM credits c
-WHERE c.program_id = :program_id AND c.member_id = :member_id AND {_WAITS}
+SELECT c.id FROM stored_credits c
+WHERE c.account = {account_of(":program_id", ":member_id")} AND {_WAITS}
 ORDER BY c.id FOR UPDATE
 """)  # noqa: S608
 
@@ -49,39 +50,45 @@ FROM credits c JOIN confirmations m USING (program_id, member_id, reference)
 WHERE c.program_id = :program_id AND c.member_id = :member_id AND {_WAITS} AND m.confirmed_at IS NOT NULL
 """)  # noqa: S608
 
-# What decided about a credit is in its `why`: after a merger it may go on as a transfer.
+# What decided about a credit is in its `why`, after a merger too, when it may go on as a transfer. One with a
+# reference has its own.
 _LOCK_WAITING = text(f"""
-SELECT c.program_id, c.member_id, c.id, c.reference, c.why ->> 'rule', c.why ->> 'version', c.activity_at,
+SELECT b.program_id, b.member_id, c.id, c.reference, c.why ->> 'rule', c.why ->> 'version', c.activity_at,
        c.lapses_at, c.why ->> 'zone'
-FROM {_REFERENCES} JOIN credits c USING (program_id, member_id, reference)
+FROM {_REFERENCES}
+JOIN balances b USING (program_id, member_id)
+JOIN stored_credits c USING (account, reference)
 WHERE {_WAITS}
-ORDER BY c.program_id, c.member_id, c.id
+ORDER BY c.account, c.id
 FOR UPDATE OF c
 """)  # noqa: S608
 
 _SET_DUE = text(f"""
-UPDATE credits c SET due_at = u.due_at, expires_at = u.expires_at
-FROM {_DUE}
-WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
+UPDATE stored_credits c SET due_at = u.due_at, expires_at = u.expires_at
+FROM {_DUE} JOIN balances b USING (program_id, member_id)
+WHERE c.account = b.account AND c.id = u.id
 """)  # noqa: S608
 
 _LOCK_LAPSING = text(f"""
-SELECT c.program_id, c.member_id, c.id, coalesce(c.reference, '') AS reference, c.rule_id, c.unit,
-       c.beside, c.state, c.points, c.taken_back, c.due_at, c.expires_at
-FROM credits c
+SELECT b.program_id, b.member_id, c.id, coalesce(c.reference, '') AS reference, c.rule_id,
+       coalesce(c.unit, 'points') AS unit, c.beside, c.state, c.points,
+       coalesce(c.taken_back, 0) AS taken_back, c.due_at, c.expires_at
+FROM stored_credits c JOIN balances b USING (account)
 WHERE {_WAITS} AND {is_due("c.lapses_at")}
 ORDER BY c.lapses_at
 LIMIT :batch
-FOR UPDATE OF c SKIP LOCKED
+FOR UPDATE OF c, b SKIP LOCKED
 """)  # noqa: S608
 
 _ADD_STEP = text(f"""
-UPDATE credits c SET why = jsonb_set(c.why, '{{trace}}', c.why -> 'trace' || CAST(:step AS jsonb))
-FROM {_LAPSED}
-WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
+UPDATE stored_credits c
+SET why = jsonb_set(r.why, '{{trace}}', r.why -> 'trace' || CAST(:step AS jsonb)),
+    program_version = r.program_version, decision = NULL
+FROM {_LAPSED} JOIN credits r USING (program_id, member_id, id)
+WHERE c.account = r.account AND c.id = r.id
 """)  # noqa: S608
 
-_NEXT = text(f"SELECT min(c.lapses_at) FROM credits c WHERE {_WAITS} AND c.lapses_at > :after")  # noqa: S608
+_NEXT = text(f"SELECT min(c.lapses_at) FROM stored_credits c WHERE {_WAITS} AND c.lapses_at > :after")  # noqa: S608
 
 _STEP = msgspec.json.encode([step(TraceCode.LAPSED)]).decode()
 
@@ -156,7 +163,8 @@ async def lock_lapsing(
     on_time: bool = False,
     batch: int = CREDITS_PER_BATCH,
 ) -> list[LockedCredit]:
-    """Lock waiting credits whose time is over, up to `batch` that no other transaction has locked.
+    """Lock waiting credits whose time is over, with their balances: up to `batch` that no other transaction
+    has locked.
 
     Without `on_time` it is over by the database's own clock plus `ahead` too.
     """

@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
@@ -18,12 +18,11 @@ from engage.domain.earning.unit import POINTS, STATUS, Unit
 from engage.domain.keys import MemberKey, ReferenceKey
 from engage.schema.credits import credits as table
 from engage.schema.credits import reductions
-from engage.schema.lots import lots
 from engage.schema.rows import Batch
 
 
 class LockedCredit(msgspec.Struct, frozen=True, kw_only=True):
-    """A credit that is locked until the transaction ends. `reference` is empty where it has none.
+    """A credit that nobody else changes until the transaction ends. `reference` is empty where it has none.
     `earning_seq` is the entry that made it active.
     """
 
@@ -59,7 +58,6 @@ class Correction(msgspec.Struct, frozen=True):
 
 
 _REFERENCES = Batch("a", table, "program_id", "member_id", "reference")
-_LOTS = Batch("a", lots, "program_id", "member_id", "credit_id")
 _CHANGED = Batch(
     "u",
     table,
@@ -68,57 +66,70 @@ _CHANGED = Batch(
 )
 _REDUCED = Batch("r", reductions, "program_id", "member_id", "credit_id", "points", "reference")
 
-_LOCK = text(f"""
-SELECT c.program_id, c.member_id, c.id, c.reference, c.rule_id, c.unit, c.beside, c.state, c.points,
-       c.taken_back, c.due_at, c.expires_at
-FROM {_REFERENCES} JOIN credits c USING (program_id, member_id, reference)
-WHERE c.state IN ('pending', 'active')
-ORDER BY c.program_id, c.member_id, c.id
-FOR UPDATE OF c
-""")  # noqa: S608  # Names of the schema, here and below.
+_OF_REFERENCES = f"""
+SELECT b.program_id, b.member_id, c.id, c.reference, c.rule_id, coalesce(c.unit, 'points') AS unit, c.beside,
+       c.state, c.points, coalesce(c.taken_back, 0) AS taken_back, c.due_at, c.expires_at,
+       c.lot_seq AS earning_seq
+FROM {_REFERENCES}
+JOIN balances b USING (program_id, member_id)
+JOIN stored_credits c USING (account, reference)
+"""  # noqa: S608  # Names of the schema, here and below.
+
+# It waits for a settlement, and keeps others from these credits until the transaction ends. It does not keep
+# anybody from the lot of one that became active meanwhile: whoever holds the balance writes it.
+_LOCK = text(f"{_OF_REFERENCES} WHERE c.state = 'pending' ORDER BY c.account, c.id FOR KEY SHARE OF c")
 
 # A separate statement: its snapshot is newer than any settlement that the locks had to wait for.
-_EARNED = text(f"""
-SELECT l.credit_id, l.entry_seq FROM {_LOTS} JOIN lots l USING (program_id, member_id, credit_id)
-""")  # noqa: S608
+_READ = text(f"{_OF_REFERENCES} WHERE c.state IN ('pending', 'active') ORDER BY c.account, c.id")
 
 _WRITE = text(f"""
 WITH reduced AS (
     INSERT INTO reductions ({_REDUCED.columns}, at) SELECT {_REDUCED.columns}, :now FROM {_REDUCED}
 ), changed AS (
-    UPDATE credits c
-    SET reference = nullif(u.reference, ''), state = u.state, points = u.points, taken_back = u.taken_back,
-        due_at = u.due_at, expires_at = u.expires_at,
+    UPDATE stored_credits c
+    SET reference = nullif(u.reference, ''), state = u.state, points = u.points,
+        taken_back = nullif(u.taken_back, 0), due_at = u.due_at, expires_at = u.expires_at,
         reversed_at = CASE WHEN u.state = 'reversed' THEN CAST(:now AS timestamptz) END
-    FROM {_CHANGED}
-    WHERE c.program_id = u.program_id AND c.member_id = u.member_id AND c.id = u.id
-    RETURNING c.program_id, c.campaign, c.unit,
+    FROM {_CHANGED} JOIN balances b USING (program_id, member_id)
+    WHERE c.account = b.account AND c.id = u.id
+    RETURNING b.program_id, c.campaign, c.unit,
         (old.state <> 'reversed' AND new.state = 'reversed')::int AS count,
         CASE WHEN old.state = 'pending' AND new.state = 'reversed' THEN old.points
-             ELSE old.points - new.points + new.taken_back - old.taken_back END AS points
+             ELSE old.points - new.points + coalesce(new.taken_back, 0) - coalesce(old.taken_back, 0)
+        END AS points
 )
 -- Budgets of campaigns get back what is taken.
 INSERT INTO campaign_budget_returns (id, program_id, campaign_id, at, points, count)
 SELECT uuidv7(), program_id, campaign, :now, sum(points), sum(count)
-FROM changed WHERE campaign IS NOT NULL AND unit = 'points' GROUP BY 2, 3 HAVING sum(points) + sum(count) > 0
+FROM changed WHERE campaign IS NOT NULL AND unit IS NULL GROUP BY 2, 3 HAVING sum(points) + sum(count) > 0
 """)  # noqa: S608
 
 
 async def lock_credits(conn: AsyncConnection, references: Sequence[ReferenceKey]) -> list[LockedCredit]:
-    """Lock the pending and active credits that were earned under these references.
+    """Read the pending and active credits that were earned under these references, and lock the pending ones
+    against settlement. Comes before balances are locked (`engage.ledger.accounts`).
 
-    Comes before balances are locked (`engage.ledger.accounts`).
+    Unless the caller has locked what corrects them, their order or their member, they are read again when the
+    balances are locked (`read_again`).
     """
-    rows = await conn.execute(_LOCK, _REFERENCES.of(references))
-    locked = [LockedCredit(**row._mapping) for row in rows]
-    active = [
-        (*credit.key, credit.id) for credit in locked if credit.state == "active" and credit.unit == POINTS
-    ]
-    if not active:
-        return locked
-    earned = await conn.execute(_EARNED, _LOTS.of(active))
-    seqs = {row.credit_id: row.entry_seq for row in earned}
-    return [msgspec.structs.replace(credit, earning_seq=seqs.get(credit.id)) for credit in locked]
+    await _read(conn, _LOCK, references)
+    return await _read(conn, _READ, references)
+
+
+async def read_again(conn: AsyncConnection, credits: Sequence[LockedCredit]) -> list[LockedCredit]:
+    """Read these credits again, now that their balances are locked. Those that have been reversed meanwhile
+    are absent.
+    """
+    before = {(credit.key, credit.id) for credit in credits}
+    references = sorted({(*credit.key, credit.reference) for credit in credits})
+    return [credit for credit in await _read(conn, _READ, references) if (credit.key, credit.id) in before]
+
+
+async def _read(
+    conn: AsyncConnection, query: TextClause, references: Sequence[ReferenceKey]
+) -> list[LockedCredit]:
+    rows = await conn.execute(query, _REFERENCES.of(references))
+    return [LockedCredit(**row._mapping) for row in rows]
 
 
 def reduce_to(

@@ -13,6 +13,7 @@ from engage.domain.accounts.movements import EntryKind
 from engage.domain.earning.trace import TraceCode
 from engage.domain.earning.unit import Unit
 from engage.domain.keys import MemberKey, ReferenceKey, SourceKey
+from engage.schema.balances import account_of
 from engage.schema.credits import credits as table
 from engage.schema.rows import Batch, from_row
 
@@ -84,9 +85,8 @@ class OrderCredits(msgspec.Struct, frozen=True):
 
 # A credit whose lot has ended with something in it has expired.
 _STATE = """CASE WHEN c.state = 'active' AND EXISTS (
-    SELECT FROM lots l
-    WHERE l.program_id = c.program_id AND l.member_id = c.member_id AND l.credit_id = c.id
-      AND l.expired > 0 AND l.remaining = 0
+    SELECT FROM stored_credits l
+    WHERE l.account = c.account AND l.id = c.id AND l.expired > 0 AND l.remaining = 0
 ) THEN 'expired' ELSE c.state END"""
 # A pending credit shrank by its reductions; one that was reversed while pending lost all of its points.
 _TAKEN_BACK = """c.taken_back
@@ -109,10 +109,12 @@ _CREDIT = f"""c.id, c.rule_id, {_PAYS} AS pays, {_TAKEN_BACK} AS gone, c.unit, c
 _REFERENCES = Batch("a", table, "program_id", "member_id", "reference")
 _SOURCE_KEYS = Batch("a", table, "program_id", "member_id", "source_key")
 
+_ACCOUNT = account_of(":program_id", ":member_id")
+
 # A credit of 0 points is a removal's trace (`engage.ledger.clawback`), nothing that the member earned.
 _LIST = text(f"""
 SELECT {_CREDIT} FROM credits c
-WHERE program_id = :program_id AND member_id = :member_id AND points > 0
+WHERE account = {_ACCOUNT} AND points > 0
   AND (CAST(:state AS text) IS NULL OR {_STATE} = :state)
   AND (CAST(:before AS uuid) IS NULL OR id < :before)
 ORDER BY id DESC LIMIT :limit
@@ -149,10 +151,10 @@ GROUP BY order_id, rule_id
 """)
 
 # A hold belongs to an order, to what a redemption bought, or to a withdrawal.
-_ENTRIES = text("""
+_ENTRIES = text(f"""
 WITH page AS MATERIALIZED (
-    SELECT * FROM entries
-    WHERE program_id = :program_id AND member_id = :member_id AND active_delta <> 0
+    SELECT account, seq, kind, active_delta, balance_after, at, credit_id, hold_id, corrects FROM entries
+    WHERE account = {_ACCOUNT} AND active_delta <> 0
       AND (CAST(:before AS bigint) IS NULL OR seq < :before)
     ORDER BY seq DESC LIMIT :limit
 )
@@ -161,12 +163,12 @@ SELECT e.seq, e.kind, e.active_delta, e.balance_after, e.at, e.credit_id, c.rule
        coalesce(h.order_id, c.why -> 'activity' ->> 'order_id') AS order_id,
        e.hold_id, b.id AS coupon_id, w.id AS withdrawal_id, e.corrects
 FROM page e
-LEFT JOIN credits c ON (c.program_id, c.member_id, c.id) = (:program_id, :member_id, e.credit_id)
+LEFT JOIN credits c ON (c.account, c.id) = (e.account, e.credit_id)
 LEFT JOIN holds h ON (h.program_id, h.member_id, h.id) = (:program_id, :member_id, e.hold_id)
 LEFT JOIN coupons b ON (b.program_id, b.member_id, b.redemption_id) = (:program_id, :member_id, e.hold_id)
 LEFT JOIN withdrawals w ON (w.program_id, w.member_id, w.hold_id) = (:program_id, :member_id, e.hold_id)
 ORDER BY e.seq DESC
-""")
+""")  # noqa: S608
 
 
 async def list_credits(

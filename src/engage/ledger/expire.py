@@ -24,42 +24,45 @@ class LockedBalance(NamedTuple):
 
     program_id: str
     member_id: str
+    account: int
     active: int
     version: int
 
 
 _MEMBERS = Batch("k", balances, *LockedBalance._fields)
 
+_END = "coalesce(c.lot_ends_at, c.expires_at)"
+
 _LOCK = text(f"""
 WITH locked AS MATERIALIZED (
-    SELECT b.program_id, b.member_id, b.active, b.version
-    FROM lots l JOIN balances b USING (program_id, member_id)
-    WHERE l.remaining > 0 AND {is_due("l.expires_at")}
-    ORDER BY l.expires_at
+    SELECT b.program_id, b.member_id, b.account, b.active, b.version
+    FROM stored_credits c JOIN balances b USING (account)
+    WHERE c.remaining > 0 AND {is_due(_END)}
+    ORDER BY {_END}
     LIMIT :batch
     FOR UPDATE OF b SKIP LOCKED
 )
-SELECT program_id, member_id, active, version, count(*) FROM locked GROUP BY 1, 2, 3, 4 ORDER BY 1, 2
+SELECT program_id, member_id, account, active, version, count(*)
+FROM locked GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2
 """)  # noqa: S608  # Names of the schema, here and below.
 
 # A separate statement: it sees what the transaction that held a balance before has done to the lots. The
 # balances come as parameters: joining the ended lots to them would be slow.
 _EXPIRE = text(f"""
 WITH ended AS MATERIALIZED (
-    UPDATE lots l SET remaining = 0, expired = l.expired + l.remaining
+    UPDATE stored_credits c SET remaining = 0, expired = coalesce(c.expired, 0) + c.remaining
     FROM {_MEMBERS}
-    WHERE l.program_id = k.program_id AND l.member_id = k.member_id
-      AND l.remaining > 0 AND {is_due("l.expires_at")}
-    RETURNING l.program_id, l.member_id, l.credit_id, l.expires_at, l.active_at, old.remaining AS points,
-              k.active, k.version
+    WHERE c.account = k.account AND c.remaining > 0 AND {is_due(_END)}
+    RETURNING k.program_id, k.member_id, k.account, c.id, {_END} AS ends_at, c.active_at,
+              old.remaining AS points, k.active, k.version
 ), written AS (
-    INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
-                         balance_after, credit_id)
-    SELECT program_id, member_id, version + row_number() OVER running, 'expiration',
-           CASE WHEN :on_time THEN greatest(expires_at, active_at) ELSE {NOW} END,
-           -points, 'expired', points, active - sum(points) OVER running, credit_id
+    INSERT INTO stored_entries (account, seq, kind, at, active_delta, house_account, house_delta,
+                                balance_after, credit_id)
+    SELECT account, version + row_number() OVER running, 'expiration',
+           CASE WHEN :on_time THEN greatest(ends_at, active_at) ELSE {NOW} END,
+           -points, 'expired', points, active - sum(points) OVER running, id
     FROM ended
-    WINDOW running AS (PARTITION BY program_id, member_id ORDER BY expires_at, active_at, credit_id)
+    WINDOW running AS (PARTITION BY account ORDER BY ends_at, active_at, id)
 ), moved AS (
     UPDATE balances b SET active = b.active - s.points, version = b.version + s.entries
     FROM (
@@ -78,31 +81,31 @@ SELECT program_id, member_id, active, pending, held, debt, version, entries FROM
 
 # Work of several due times can be done kind by kind, first all settlements and then all expirations, unless a
 # member's points become active after others have ended, or pay a debt before more become active.
-_NEXT_STOP = text("""
+_NEXT_STOP = text(f"""
 WITH coming AS MATERIALIZED (
-    SELECT program_id, member_id, due_at, expires_at FROM credits
-    WHERE state = 'pending' AND unit = 'points' AND due_at <= :until AND due_at > :after
+    SELECT account, due_at, expires_at FROM stored_credits
+    WHERE state = 'pending' AND unit IS NULL AND due_at <= :until AND due_at > :after
 ), ends AS (
-    SELECT program_id, member_id, min(expires_at) AS first_end
+    SELECT account, min(expires_at) AS first_end
     FROM (
-        SELECT program_id, member_id, expires_at FROM lots
-        WHERE remaining > 0 AND expires_at > :after AND expires_at < :until
+        SELECT c.account, {_END} AS expires_at FROM stored_credits c
+        WHERE c.remaining > 0 AND {_END} > :after AND {_END} < :until
         UNION ALL
-        SELECT program_id, member_id, expires_at FROM coming WHERE expires_at < :until
+        SELECT account, expires_at FROM coming WHERE expires_at < :until
     ) e
-    GROUP BY 1, 2
+    GROUP BY 1
 )
 SELECT least(
     (
         -- Points that end at the instant at which others become active end after them.
         SELECT min(c.due_at) - interval '1 microsecond'
-        FROM coming c JOIN ends e USING (program_id, member_id) WHERE c.due_at > e.first_end
+        FROM coming c JOIN ends e USING (account) WHERE c.due_at > e.first_end
     ),
-    (SELECT min(c.due_at) FROM coming c JOIN balances b USING (program_id, member_id) WHERE b.debt > 0)
+    (SELECT min(c.due_at) FROM coming c JOIN balances b USING (account) WHERE b.debt > 0)
 )
-""")
+""")  # noqa: S608
 
-_NEXT_END = text("SELECT min(expires_at) FROM lots WHERE remaining > 0 AND expires_at > :after")
+_NEXT_END = text(f"SELECT min({_END}) FROM stored_credits c WHERE c.remaining > 0 AND {_END} > :after")  # noqa: S608
 
 
 async def lock_expiring(
@@ -119,7 +122,7 @@ async def lock_expiring(
     database's own clock plus `ahead` too. Returns (number of lots, balances).
     """
     rows = (await conn.execute(_LOCK, {"now": now, "ahead": ahead, "on_time": on_time, "batch": batch})).all()
-    return sum(row[4] for row in rows), [LockedBalance(*row[:4]) for row in rows]
+    return sum(row[-1] for row in rows), [LockedBalance(*row[:-1]) for row in rows]
 
 
 async def expire_lots(

@@ -36,7 +36,7 @@ EXPIRING = """(
     SELECT json_agg(json_build_object('points', e.points, 'expires_at', e.expires_at) ORDER BY e.expires_at)
     FROM (
         SELECT sum(remaining)::bigint AS points, expires_at FROM lots
-        WHERE program_id = b.program_id AND member_id = b.member_id AND remaining > 0 AND expires_at > :now
+        WHERE account = b.account AND remaining > 0 AND expires_at > :now
         GROUP BY expires_at ORDER BY expires_at LIMIT :expiring_shown
     ) e
 )"""
@@ -46,9 +46,9 @@ EXPIRING = """(
 WAITING = """(
     SELECT json_agg(json_build_object('points', w.points, 'lapses_at', w.lapses_at) ORDER BY w.lapses_at)
     FROM (
-        SELECT sum(points)::bigint AS points, lapses_at FROM credits
-        WHERE program_id = b.program_id AND member_id = b.member_id
-          AND state = 'pending' AND due_at IS NULL AND lapses_at IS NOT NULL AND unit = 'points'
+        SELECT sum(points)::bigint AS points, lapses_at FROM stored_credits
+        WHERE account = b.account
+          AND state = 'pending' AND due_at IS NULL AND lapses_at IS NOT NULL AND unit IS NULL
         GROUP BY lapses_at ORDER BY lapses_at LIMIT :waiting_shown
     ) w
 )"""
@@ -78,17 +78,16 @@ STREAK = streak("streak_rule")
 
 # Which of the source keys `:once_keys` have a credit.
 USED_KEYS = """(
-    SELECT json_agg(c.source_key) FROM credits c
-    WHERE c.program_id = b.program_id AND c.member_id = b.member_id
-      AND c.source_key = ANY(CAST(:once_keys AS text[]))
+    SELECT json_agg(c.source_key) FROM stored_credits c
+    WHERE c.account = b.account AND c.source_key = ANY(CAST(:once_keys AS text[]))
 )"""
 
 # How many orders each of the rules `:order_rules` has paid, without those that were cancelled.
 PAID_ORDERS = """(
     SELECT json_object_agg(c.rule_id, c.orders) FROM (
-        SELECT rule_id, count(*) AS orders FROM credits
-        WHERE program_id = b.program_id AND member_id = b.member_id
-          AND rule_id = ANY(CAST(:order_rules AS text[])) AND beside IS NULL AND reference IN (
+        SELECT rule_id, count(*) AS orders FROM stored_credits
+        WHERE account = b.account AND rule_id = ANY(CAST(:order_rules AS text[])) AND beside IS NULL
+          AND reference IN (
               SELECT 'order:' || o.order_id FROM orders o
               WHERE o.program_id = b.program_id AND o.member_id = b.member_id AND o.cancelled_at IS NULL
           )
@@ -100,18 +99,18 @@ PAID_ORDERS = """(
 USED_SLOTS = """(
     SELECT json_agg(json_build_array(u.rule_id, u.kind, u.slot))
     FROM (
-        SELECT c.rule_id, 'day' AS kind, c.day_slot AS slot FROM credits c
-        WHERE c.program_id = b.program_id AND c.member_id = b.member_id AND c.of_day = :of_day
+        SELECT c.rule_id, 'day' AS kind, c.day_slot AS slot FROM stored_credits c
+        WHERE c.account = b.account AND c.of_day = :of_day
         UNION ALL
-        SELECT c.rule_id, 'month', c.month_slot FROM credits c
-        WHERE c.program_id = b.program_id AND c.member_id = b.member_id AND c.of_month = :of_month
+        SELECT c.rule_id, 'month', c.month_slot FROM stored_credits c
+        WHERE c.account = b.account AND c.of_month = :of_month
     ) u
 )"""
 
 # Points that have ended cannot be spent, so they are not in the balance, expired by a worker or not.
 _BALANCE = """b.active - coalesce((
     SELECT sum(remaining)::bigint FROM lots
-    WHERE program_id = b.program_id AND member_id = b.member_id AND remaining > 0 AND expires_at <= :now
+    WHERE account = b.account AND remaining > 0 AND expires_at <= :now
 ), 0), b.pending, b.held, b.debt, b.version"""
 
 

@@ -39,9 +39,12 @@ _CREDITS = Batch(
 _MEMBERS = Batch("k", credits, "member_id")
 
 _ADD = text(f"""
-INSERT INTO credits ({_CREDITS.columns}, source_key, rule_id, state, accepted_at, due_at, active_at)
-SELECT {_CREDITS.columns}, :source_key, :rule_id, 'active', :now, :now, :now FROM {_CREDITS}
-ORDER BY program_id COLLATE "C", member_id COLLATE "C"
+INSERT INTO stored_credits (account, id, points, program_version, activity_at, expires_at, why, source_key,
+                            rule_id, state, accepted_at, due_at, active_at)
+SELECT b.account, o.id, o.points, o.program_version, o.activity_at, o.expires_at, o.why, :source_key,
+       :rule_id, 'active', :now, :now, :now
+FROM {_CREDITS} JOIN balances b USING (program_id, member_id)
+ORDER BY b.account
 ON CONFLICT DO NOTHING
 """)  # noqa: S608  # Names of the schema, here and below.
 

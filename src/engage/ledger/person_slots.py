@@ -35,12 +35,14 @@ ON CONFLICT DO NOTHING
 """)
 
 _TAKE = text(f"""
-INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
-                     activity_at, accepted_at, reversed_at, why)
-SELECT s.program_id, k.member_id, uuidv7(), s.source_key, s.rule_id, s.program_version, 0, 'reversed', :now,
-       :now, :now, CAST(:why AS jsonb)
-FROM {_PERSONS} JOIN person_slots s USING (program_id, person_hash)
-ORDER BY s.program_id COLLATE "C", k.member_id COLLATE "C", s.source_key COLLATE "C"
+INSERT INTO stored_credits (account, id, source_key, rule_id, program_version, points, state, activity_at,
+                            accepted_at, reversed_at, why)
+SELECT b.account, uuidv7(), s.source_key, s.rule_id, s.program_version, 0, 'reversed', :now, :now, :now,
+       CAST(:why AS jsonb)
+FROM {_PERSONS}
+JOIN person_slots s USING (program_id, person_hash)
+JOIN balances b USING (program_id, member_id)
+ORDER BY b.account, s.source_key COLLATE "C"
 ON CONFLICT DO NOTHING
 RETURNING source_key
 """)  # noqa: S608  # Names of the schema.

@@ -1,7 +1,8 @@
-"""Settlement: credits that are due become active, a thousand in one statement.
+"""Settlement: credits that are due become active, a thousand at once.
 
-Any number of workers may settle at once: each takes rows that no other transaction holds. The order of locks
-is credits, then balances in key order, as in `engage.ledger.accept`.
+Any number of workers may settle at once: each takes credits and balances that no other transaction holds, and
+waits for nothing while it holds a credit. A balance that is in use all the time is waited for, but before any
+credit is locked.
 """
 
 from datetime import datetime, timedelta
@@ -9,70 +10,83 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from engage.direct_sql import commits_each
 from engage.ledger.balances import OutboxRow
 from engage.schema.time import NOW, is_due
 
 CREDITS_PER_BATCH = 1_000
 
-# Every due member is in each of the joined sets, so a full join finds what an inner join would. The planner
-# cannot make it a nested loop, which it would choose otherwise: with statistics from a time when nothing was
-# pending, it expects one row.
+_DUE = f"c.state = 'pending' AND c.unit IS NULL AND {is_due('c.due_at')}"
+
+# The places of the locked credits in the table, as a text that goes back to the server as it came. No other
+# transaction moves them while they are locked.
+_LOCK = text(f"""
+SELECT CAST(array_agg(place) AS text) FROM (
+    SELECT c.ctid AS place FROM stored_credits c JOIN balances b USING (account)
+    WHERE {_DUE}
+    ORDER BY c.due_at
+    LIMIT :batch
+    FOR UPDATE OF c, b SKIP LOCKED
+) due
+""")  # noqa: S608  # Constants, here and below.
+
+_WAIT = text(f"""
+SELECT count(*) FROM (
+    SELECT FROM balances b
+    WHERE b.account IN (SELECT c.account FROM stored_credits c WHERE {_DUE} ORDER BY c.due_at LIMIT :batch)
+    ORDER BY b.program_id, b.member_id
+    FOR UPDATE
+) locked
+""")  # noqa: S608
+
+# A separate statement: it sees what the transactions that held credits and balances before have done to them.
+#
+# Every due account is in each of the joined sets, so a full join finds what an inner join would. The planner
+# cannot make it a nested loop, which it would choose otherwise: it expects few places.
 _SETTLE = text(f"""
 WITH due AS MATERIALIZED (
-    SELECT program_id, member_id, id, points, due_at, expires_at,
+    SELECT ctid AS place, account, id, points, due_at,
            greatest(CASE WHEN :on_time THEN due_at ELSE {NOW} END, accepted_at) AS active_at
-    FROM credits
-    WHERE state = 'pending' AND unit = 'points' AND {is_due("due_at")}
-    ORDER BY due_at
-    LIMIT :batch
-    FOR UPDATE SKIP LOCKED
-), activated AS (
-    UPDATE credits c SET state = 'active', active_at = d.active_at
-    FROM due d
-    WHERE c.program_id = d.program_id AND c.member_id = d.member_id AND c.id = d.id
+    FROM stored_credits WHERE ctid = ANY(CAST(CAST(:places AS text) AS tid[]))
 ), sums AS MATERIALIZED (
-    SELECT program_id, member_id, sum(points) AS points, count(*) AS entries FROM due GROUP BY 1, 2
+    SELECT account, CAST(sum(points) AS bigint) AS points, count(*) AS entries FROM due GROUP BY 1
 ), moved AS (
-    -- There is a balance for every credit; inserting takes the rows in key order and finds each once.
     -- Debts are paid first.
-    INSERT INTO balances AS b (program_id, member_id, active, version)
-    SELECT program_id, member_id, points, entries FROM sums ORDER BY program_id, member_id
-    ON CONFLICT (program_id, member_id) DO UPDATE
-        SET active = b.active + excluded.active - least(b.debt, excluded.active),
-            debt = b.debt - least(b.debt, excluded.active),
-            pending = b.pending - excluded.active,
-            version = b.version + excluded.version + CAST(b.debt > 0 AS int)
-    RETURNING program_id, member_id, new.active AS active, new.pending AS pending, new.held AS held,
-              new.debt AS debt, new.version AS version, coalesce(old.debt - new.debt, 0) AS recovered
+    UPDATE balances b
+        SET active = b.active + s.points - least(b.debt, s.points),
+            debt = b.debt - least(b.debt, s.points),
+            pending = b.pending - s.points,
+            version = b.version + s.entries + CAST(b.debt > 0 AS int)
+    FROM sums s WHERE b.account = s.account
+    RETURNING b.account, b.program_id, b.member_id, new.active AS active, new.pending AS pending,
+              new.held AS held, new.debt AS debt, new.version AS version, old.debt - new.debt AS recovered
 ), numbered AS MATERIALIZED (
-    SELECT d.program_id, d.member_id, d.id, d.points, d.expires_at, d.active_at, m.version, m.recovered,
+    SELECT d.place, d.account, d.id, d.points, d.active_at, m.program_id, m.member_id, m.version, m.recovered,
            m.version - CAST(m.recovered > 0 AS int) - s.entries + row_number() OVER running AS seq,
            m.active + m.recovered - s.points + sum(d.points) OVER running AS balance_after,
            least(m.recovered, sum(d.points) OVER running)
                - least(m.recovered, sum(d.points) OVER running - d.points) AS recovered_of
     FROM due d
-    FULL JOIN moved m USING (program_id, member_id) FULL JOIN sums s USING (program_id, member_id)
-    WINDOW running AS (PARTITION BY d.program_id, d.member_id ORDER BY d.due_at, d.id)
+    FULL JOIN moved m USING (account) FULL JOIN sums s USING (account)
+    WINDOW running AS (PARTITION BY d.account ORDER BY d.due_at, d.id)
+), activated AS (
+    UPDATE stored_credits c
+    SET state = 'active', active_at = n.active_at, lot_seq = n.seq, remaining = n.points - n.recovered_of
+    FROM numbered n
+    WHERE c.ctid = n.place
 ), written AS (
-    INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
-                         balance_after, credit_id)
-    SELECT program_id, member_id, seq, 'earning', active_at, points, 'issued', -points, balance_after, id
-    FROM numbered
-), dated AS (
-    INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
-    SELECT program_id, member_id, id, seq, points, points - recovered_of, active_at, expires_at
-    FROM numbered
+    -- Of the kind 'earning', and 'issued', as null says.
+    INSERT INTO stored_entries (account, seq, at, active_delta, house_delta, balance_after, credit_id)
+    SELECT account, seq, active_at, points, -points, balance_after, id FROM numbered ORDER BY account
 ), recovered AS (
-    INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, debt_delta, balance_after)
-    SELECT program_id, member_id, m.version, 'recovery', last.at, -m.recovered, -m.recovered, m.active
+    INSERT INTO stored_entries (account, seq, kind, at, active_delta, debt_delta, balance_after)
+    SELECT account, m.version, 'recovery', last.at, -m.recovered, -m.recovered, m.active
     FROM moved m
-    JOIN (SELECT program_id, member_id, max(active_at) AS at FROM numbered GROUP BY 1, 2) last
-        USING (program_id, member_id)
+    JOIN (SELECT account, max(active_at) AS at FROM numbered GROUP BY 1) last USING (account)
     WHERE m.recovered > 0
 ), taken AS (
     INSERT INTO lot_moves (program_id, member_id, entry_seq, credit_id, at, active_delta)
-    SELECT program_id, member_id, version, id, max(active_at) OVER (PARTITION BY program_id, member_id),
-           -recovered_of
+    SELECT program_id, member_id, version, id, max(active_at) OVER (PARTITION BY account), -recovered_of
     FROM numbered WHERE recovered_of > 0
 ), remembered AS (
     INSERT INTO outbox (id, written_at, cause, program_ids, member_ids)
@@ -81,20 +95,20 @@ WITH due AS MATERIALIZED (
     FROM moved HAVING count(*) > 0
 )
 SELECT program_id, member_id, m.active, m.pending, m.held, m.debt, m.version, s.entries
-FROM moved m FULL JOIN sums s USING (program_id, member_id)
+FROM moved m FULL JOIN sums s USING (account)
 """)  # noqa: S608  # Constants.
 
 _NEXT_DUE = text(
-    "SELECT min(due_at) FROM credits WHERE state = 'pending' AND unit = 'points' AND due_at > :after"
+    "SELECT min(due_at) FROM stored_credits WHERE state = 'pending' AND unit IS NULL AND due_at > :after"
 )
 
 _DUE_TIMES = text("""
 SELECT DISTINCT date_bin(:step, due_at - interval '1 microsecond', '2020-01-01Z') + :step
-FROM credits WHERE state = 'pending' AND unit = 'points' AND due_at > :after ORDER BY 1
+FROM stored_credits WHERE state = 'pending' AND unit IS NULL AND due_at > :after ORDER BY 1
 """)
 
 _IS_DUE = text(
-    "SELECT EXISTS (SELECT FROM credits WHERE state = 'pending' AND unit = 'points' AND due_at <= :now)"
+    "SELECT EXISTS (SELECT FROM stored_credits WHERE state = 'pending' AND unit IS NULL AND due_at <= :now)"
 )
 
 
@@ -106,16 +120,26 @@ async def settle_batch(
     ahead: timedelta,
     on_time: bool = False,
     batch: int = CREDITS_PER_BATCH,
+    waits: bool = False,
 ) -> int:
     """Activate up to `batch` credits that are due at `now`; the number of them. Fills the changes of
     `outbox`.
+
+    Those that other transactions hold are skipped, and those of members whose balance is held, unless it
+    `waits` for these members first.
 
     They are active from `now`, or each from its own due time when the sandbox's clock passes over
     that (`on_time`); never from before they were accepted. Without `on_time` nothing is done that is not
     due by the database's own clock plus `ahead`, whatever `now` is.
     """
-    values = {"now": now, "ahead": ahead, "batch": batch, "on_time": on_time}
-    return outbox.fill(await conn.execute(_SETTLE, values | outbox.parameters))
+    assert not commits_each(conn), "the rows stay locked from one statement to the next"
+    values = {"now": now, "ahead": ahead, "on_time": on_time}
+    if waits and not (await conn.execute(_WAIT, values | {"batch": batch})).scalar():
+        return 0
+    places = (await conn.execute(_LOCK, values | {"batch": batch})).scalar()
+    if places is None:
+        return 0
+    return outbox.fill(await conn.execute(_SETTLE, values | {"places": places} | outbox.parameters))
 
 
 async def next_settlement(conn: AsyncConnection, *, after: datetime) -> datetime | None:

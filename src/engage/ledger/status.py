@@ -12,21 +12,21 @@ CREDITS_PER_BATCH: Final = 1_000
 
 _ACTIVATE = text(f"""
 WITH due AS MATERIALIZED (
-    SELECT program_id, member_id, id,
+    SELECT account, id,
            greatest(CASE WHEN :on_time THEN due_at ELSE {NOW} END, accepted_at) AS active_at
-    FROM credits
-    WHERE state = 'pending' AND unit = 'status' AND {is_due("due_at")}
+    FROM stored_credits
+    WHERE state = 'pending' AND unit IS NOT NULL AND {is_due("due_at")}
     ORDER BY due_at
     LIMIT :batch
     FOR UPDATE SKIP LOCKED
 )
-UPDATE credits c SET state = 'active', active_at = d.active_at
+UPDATE stored_credits c SET state = 'active', active_at = d.active_at
 FROM due d
-WHERE c.program_id = d.program_id AND c.member_id = d.member_id AND c.id = d.id
+WHERE c.account = d.account AND c.id = d.id
 """)  # noqa: S608  # Constants.
 
 _NEXT = text(
-    "SELECT min(due_at) FROM credits WHERE state = 'pending' AND unit = 'status' AND due_at > :after"
+    "SELECT min(due_at) FROM stored_credits WHERE state = 'pending' AND unit IS NOT NULL AND due_at > :after"
 )
 
 

@@ -18,6 +18,7 @@ from engage.domain.earning.streak import Streak
 from engage.domain.earning.streak_history import GotFreezes, StreakEvent, TappedDay, fold
 from engage.domain.earning.streak_record import BESIDE, record, recorded
 from engage.domain.keys import MemberKey, freeze_key
+from engage.schema.balances import account_of
 from engage.schema.credits import credits
 from engage.schema.rows import Batch
 
@@ -34,10 +35,10 @@ def newest_event(member: str, rule: str) -> str:
     columns are `seq`, `at` and `inputs`, null without an event, and `days`: [[time, day, zone], …] or null.
     """
     of_rule = (
-        f"c.program_id = {member}.program_id AND c.member_id = {member}.member_id AND c.rule_id = {rule}"
+        f"c.account = {account_of(f'{member}.program_id', f'{member}.member_id')} AND c.rule_id = {rule}"
     )
     return f"""
-    SELECT e.seq, e.at, e.inputs, CASE WHEN e.seq IS NULL THEN (
+    SELECT e.seq, e.at, coalesce(e.why, d.why) -> 'inputs' AS inputs, CASE WHEN e.seq IS NULL THEN (
         SELECT json_agg(json_build_array(
             c.activity_at, c.why -> 'inputs' ->> 'day', c.why -> 'inputs' ->> 'zone'))
         FROM credits c
@@ -45,10 +46,10 @@ def newest_event(member: str, rule: str) -> str:
           AND c.why -> 'inputs' ->> 'day' IS NOT NULL AND c.beside IS NULL
     ) END AS days
     FROM (SELECT) one LEFT JOIN LATERAL (
-        SELECT c.streak_seq AS seq, c.activity_at AS at, c.why -> 'inputs' AS inputs
-        FROM credits c WHERE {of_rule} AND c.streak_seq IS NOT NULL
+        SELECT c.streak_seq AS seq, c.activity_at AS at, c.why, c.decision
+        FROM stored_credits c WHERE {of_rule} AND c.streak_seq IS NOT NULL
         ORDER BY c.streak_seq DESC LIMIT 1
-    ) e ON true
+    ) e ON true LEFT JOIN decisions d ON d.id = e.decision
     """  # noqa: S608  # Made of constants, here and below.
 
 
@@ -56,7 +57,7 @@ def days_between(member: str, rule: str, first: str, last: str) -> str:
     """A query for the days with an activity from `first` to `last`, in no order. All are SQL expressions."""
     return f"""
     SELECT c.why -> 'inputs' ->> 'day' FROM credits c
-    WHERE c.program_id = {member}.program_id AND c.member_id = {member}.member_id AND c.rule_id = {rule}
+    WHERE c.account = {account_of(f"{member}.program_id", f"{member}.member_id")} AND c.rule_id = {rule}
       AND c.source_key BETWEEN {rule} || ':' || {first} AND {rule} || ':' || {last}
       AND c.why -> 'inputs' ->> 'day' IS NOT NULL
     """  # noqa: S608
@@ -77,13 +78,13 @@ FROM {_RULES} JOIN credits c
 WHERE (c.why -> 'inputs' ->> 'day' IS NOT NULL OR c.streak_seq IS NOT NULL) AND c.beside IS NULL
 """)  # noqa: S608
 
-_ADD_FREEZES = text(""" INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version,
-points, state, activity_at,
-                     accepted_at, reversed_at, why, streak_seq)
-VALUES (:program_id, :member_id, :id, :source_key, :rule_id, :version, 0, 'reversed', :at, :at, :at,
-        CAST(:why AS jsonb), :seq)
+_ADD_FREEZES = text(f"""
+INSERT INTO stored_credits (account, id, source_key, rule_id, program_version, points, state, activity_at,
+                            accepted_at, reversed_at, why, streak_seq)
+VALUES ({account_of(":program_id", ":member_id")}, :id, :source_key, :rule_id, :version, 0, 'reversed', :at,
+        :at, :at, CAST(:why AS jsonb), :seq)
 ON CONFLICT DO NOTHING
-""")
+""")  # noqa: S608
 
 _NO_TERMS = DailyStreak()
 

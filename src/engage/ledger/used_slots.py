@@ -20,25 +20,20 @@ _USED = text(f"""
 WITH a AS MATERIALIZED (SELECT * FROM {_WINDOWS})
 SELECT a.program_id, a.member_id, a.rule_id, a.kind, a.first_day, c.day_slot
 FROM a
-JOIN credits c
-  ON c.program_id = a.program_id AND c.member_id = a.member_id AND c.of_day = a.first_day
- AND c.rule_id = a.rule_id
+JOIN balances b USING (program_id, member_id)
+JOIN stored_credits c ON c.account = b.account AND c.of_day = a.first_day AND c.rule_id = a.rule_id
 WHERE a.kind = 'day'
 UNION ALL
 SELECT a.program_id, a.member_id, a.rule_id, a.kind, a.first_day, c.month_slot
 FROM a
-JOIN credits c
-  ON c.program_id = a.program_id AND c.member_id = a.member_id AND c.of_month = a.first_day
- AND c.rule_id = a.rule_id
+JOIN balances b USING (program_id, member_id)
+JOIN stored_credits c ON c.account = b.account AND c.of_month = a.first_day AND c.rule_id = a.rule_id
 WHERE a.kind = 'month'
 """)  # noqa: S608
 
 _ACTIVE = text(f"""
-SELECT k.program_id, k.member_id FROM {_MEMBERS}
-WHERE EXISTS (
-    SELECT FROM credits c
-    WHERE c.program_id = k.program_id AND c.member_id = k.member_id AND c.activity_at >= :since
-)
+SELECT k.program_id, k.member_id FROM {_MEMBERS} JOIN balances b USING (program_id, member_id)
+WHERE EXISTS (SELECT FROM stored_credits c WHERE c.account = b.account AND c.activity_at >= :since)
 """)  # noqa: S608
 
 

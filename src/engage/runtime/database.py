@@ -21,6 +21,7 @@ COMMAND_TIMEOUT_S = 10.0  # A worker's job must end within 30 s.
 REQUEST_TIMEOUT_S = 5.0  # Apps wait for it.
 
 _END_WITHIN = text("SELECT set_config('transaction_timeout', :limit, true)")
+_EXPORT = text("SELECT pg_export_snapshot()")
 _SCHEMA_VERSION = text("SELECT version_num FROM alembic_version")
 
 
@@ -74,13 +75,22 @@ async def end_within(conn: AsyncConnection, limit: timedelta) -> None:
 
 
 @asynccontextmanager
-async def snapshot(db: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Opens a read-only transaction that sees everything as of its first statement. Raises Unavailable."""
+async def snapshot(db: AsyncEngine, exported: str | None = None) -> AsyncIterator[AsyncConnection]:
+    """Opens a read-only transaction that sees everything as of its first statement, or as one that `export`ed
+    what it sees. Raises Unavailable.
+    """
     with _unavailable_errors():
         async with db.connect() as conn:
             await conn.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             async with conn.begin():
+                if exported is not None:
+                    await conn.execute(text(f"SET TRANSACTION SNAPSHOT '{exported}'"))
                 yield conn
+
+
+async def export(conn: AsyncConnection) -> str:
+    """Let other transactions see what this snapshot sees, as long as it is open."""
+    return str((await conn.execute(_EXPORT)).scalar_one())
 
 
 @asynccontextmanager

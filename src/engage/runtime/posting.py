@@ -100,6 +100,7 @@ class Posting:
             now=now,
             ahead=self._clock.ahead,
             reacting=self._reacting,
+            decision_of=self._services.shared_decisions.number_of,
         )
         if self._reacting:
             self.reacts |= any(row.id in accepted and row.program_id in self._reacting for row in accepting)

@@ -24,6 +24,7 @@ from engage.runtime.member_cache import MemberCache
 from engage.runtime.payout_provider import open_provider
 from engage.runtime.post_commit import PostCommit
 from engage.runtime.program_cache import ProgramCache
+from engage.runtime.shared_decisions import SharedDecisions
 from engage.settings import Settings
 from engage.signals.doorbell import Doorbell, open_queue
 from engage.signals.topics import Topics
@@ -49,6 +50,7 @@ class Services(Struct, frozen=True):
     definitions: DefinitionCache
     campaigns: CampaignCache
     members: MemberCache
+    shared_decisions: SharedDecisions
     post_commit: PostCommit
     payouts: PayoutProvider | None
     beacon: Beacon
@@ -115,6 +117,7 @@ async def open_services(
             definitions,
             campaigns,
             members,
+            SharedDecisions(),
             post_commit,
             payouts,
             beacon,

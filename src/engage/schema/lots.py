@@ -1,16 +1,23 @@
-"""Lots, and which of them an entry moved."""
+"""Lots, which are columns of their credits, and which of them an entry moved."""
 
-from sqlalchemy import BigInteger, Index, PrimaryKeyConstraint, Table, Uuid, text
+from sqlalchemy import BigInteger, PrimaryKeyConstraint, Table, Uuid
 
-from engage.schema.columns import INSTANT, check, member_key, metadata, optional, required
+from engage.schema.columns import INSTANT, member_key, metadata, optional, required
 from engage.schema.member_rows import Keep, member_rows
 from engage.schema.views import view
 
 _ANONYMOUS = Keep("Amounts and times are not personal.")
 
-lots = Table(
+# The lots of credits (`stored_credits`), as they are read.
+lots = view(
     "lots",
-    metadata,
+    """
+    SELECT b.program_id, b.member_id, c.id AS credit_id, c.lot_seq AS entry_seq,
+           coalesce(c.lot_points, c.points) AS points, c.remaining, c.active_at,
+           coalesce(c.lot_ends_at, c.expires_at) AS expires_at, coalesce(c.expired, 0) AS expired, c.account
+    FROM stored_credits c LEFT JOIN balances b ON b.account = c.account
+    WHERE c.remaining IS NOT NULL
+    """,
     *member_key(),
     required("credit_id", Uuid),
     required("entry_seq", BigInteger),
@@ -18,16 +25,8 @@ lots = Table(
     required("remaining", BigInteger),
     required("active_at", INSTANT),
     optional("expires_at", INSTANT),
-    required("expired", BigInteger, "0"),
-    PrimaryKeyConstraint("program_id", "member_id", "credit_id"),
-    check("lots_points_check", "points > 0"),
-    check("lots_check", "remaining BETWEEN 0 AND points"),
-    check("lots_expired_check", "expired BETWEEN 0 AND points - remaining"),
-    Index("lots_expiring", "expires_at", postgresql_where=text("remaining > 0")),
-    postgresql_with={"fillfactor": 90},
-    info=member_rows(
-        merge=Keep("Lots go on in the survivor's account by postings; these are empty."), erase=_ANONYMOUS
-    ),
+    required("expired", BigInteger),
+    required("account", BigInteger),
 )
 
 # An entry that names a credit and is no clawback moved the lot of that credit, and has no row here.

@@ -1,9 +1,9 @@
 """Policies for a member's rows when the member joins, is merged into another or is erased.
 
-Each table with a `member_id` declares it: `info=member_rows(merge=Move(), erase=Delete())`. The flows walk
-the registry (`engage.store.members.closing`), so a new table needs no line anywhere else. The rows are
-written while the members, their orders, credits and balances are locked, in the order in which the tables are
-declared.
+Each table with a `member_id` or an `account` declares it: `info=member_rows(merge=Move(), erase=Delete())`.
+The flows walk the registry (`engage.store.members.closing`), so a new table needs no line anywhere else. The
+rows are written while the members, their orders, credits and balances are locked, in the order in which the
+tables are declared.
 
 SQL of a policy can use these parameters:
 
@@ -83,12 +83,19 @@ def tables_of_members() -> Iterator[tuple[Table, MemberRows]]:
 
 
 def undeclared_tables(tables: MetaData) -> list[str]:
-    """Names of tables with a `member_id` that declare nothing."""
+    """Names of tables with a `member_id` or an `account` that declare nothing."""
     return [
         table.name
         for table in tables.tables.values()
-        if "member_id" in table.c and "member_rows" not in table.info
+        if ("member_id" in table.c or "account" in table.c) and "member_rows" not in table.info
     ]
+
+
+def of_members(table: Table) -> str:
+    """The condition for rows of the erased members."""
+    if "member_id" in table.c:
+        return OF_MEMBERS
+    return f"account IN (SELECT account FROM balances WHERE {OF_MEMBERS})"  # noqa: S608  # Constants.
 
 
 def join_sql(table: Table) -> str:
@@ -117,6 +124,6 @@ def erase_sql(table: Table, policy: Keep | Delete | Rewrite | Statement) -> str 
             return f"DELETE FROM {table.name} WHERE {where}"  # noqa: S608  # Names of the schema.
         case Rewrite(columns=columns, where=where):
             assignments = ", ".join(f"{name} = {expression}" for name, expression in columns.items())
-            return f"UPDATE {table.name} SET {assignments} WHERE {OF_MEMBERS} AND ({where})"  # noqa: S608
+            return f"UPDATE {table.name} SET {assignments} WHERE {of_members(table)} AND ({where})"  # noqa: S608
         case Keep():
             return None

@@ -152,7 +152,6 @@ closings = Table(
     required("at", INSTANT),
     PrimaryKeyConstraint("program_id", "member_id", "what"),
     one_of("closings_what_check", "what", "merged", "erased"),
-    Index("closings_into", "program_id", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
     info=member_rows(
         merge=Keep("A closing names the account that was closed."), erase=Rewrite({"reason": "NULL"})
     ),

@@ -7,17 +7,22 @@ from typing import get_args
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from engage.audit import Rows
 from engage.domain.accounts.movements import EntryKind
 from engage.flows.activities.record import record
-from engage.flows.operations.audit import CHECKS, Audit, audit, audit_snapshot
+from engage.flows.operations import audit as operations
+from engage.flows.operations.audit import CHECKS, ROWS_SHOWN, Audit, Check, audit, audit_snapshot
 from engage.flows.scheduled.settle import settle_due
+from engage.runtime.database import snapshot
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.flows.operations.broken_books import BROKEN, LATE, UNGUARDED
 from tests.support.activities import act, join, review, services_with_activities
 from tests.support.clock import DAY, StoppedClock, running_clock
 from tests.support.database import rows
+from tests.support.eventually import WITHIN_S
 from tests.support.full_history import BEGAN, write_full_history
 
 
@@ -136,3 +141,38 @@ async def test_an_audit_sees_one_snapshot_while_points_move(settings: Settings) 
         stop.set()
         await moving
         assert [broken for result in found for broken in result.broken] == []
+
+
+async def test_an_error_in_one_pass_ends_the_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = (Check("long", "", "SELECT pg_sleep(3600)"), Check("wrong", "", "SELECT 1 / 0 AS x"))
+    monkeypatch.setattr(operations, "CHECKS", checks)
+    async with asyncio.timeout(WITHIN_S):
+        with pytest.raises(DBAPIError, match="division by zero"):
+            await audit(settings)
+
+
+async def test_checks_of_the_same_rows_show_their_own_columns_and_the_first_rows(
+    full_history: Services,
+) -> None:
+    rows_of = Rows("SELECT account, account * 2 AS twice, account % 2 = 0 AS even FROM balances")
+    checks = (
+        Check("all", "", rows=rows_of, broken="twice > 0", shown="account, twice"),
+        Check("none", "", rows=rows_of, broken="twice < 0", shown="account"),
+        Check("unknown", "", rows=rows_of, broken="NULL", shown="account"),
+        Check("even", "", rows=rows_of, broken="even", shown="twice"),
+        Check("alone", "", "SELECT 1 AS x"),
+    )
+    async with snapshot(full_history.db) as conn:
+        found = (await audit_snapshot(conn, full_history.clock, checks=checks)).broken
+    members = await rows(full_history.db, "SELECT program_id, member_id, account FROM balances")
+    assert [finding.check.name for finding in found] == ["all", "even", "alone"]
+    every, even, alone = found
+    assert every.columns == ["program_id", "member_id", "account", "twice"]
+    assert (every.count, len(every.rows)) == (len(members), ROWS_SHOWN)
+    assert {row[:3] for row in every.rows} <= set(members)
+    assert all(row[3] == 2 * row[2] for row in every.rows)
+    assert even.columns == ["program_id", "member_id", "twice"]
+    assert even.count == sum(account % 2 == 0 for _, _, account in members)  # type: ignore[operator]
+    assert (alone.count, alone.columns, alone.rows) == (1, ["x"], [(1,)])

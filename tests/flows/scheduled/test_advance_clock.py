@@ -111,7 +111,7 @@ async def test_work_that_a_worker_is_doing_is_awaited(services: Services) -> Non
     await join(services)
     before = await rows(services.db, "SELECT ahead FROM sandbox_clock")
     async with services.db.connect() as worker:
-        await worker.execute(text("SELECT 1 FROM credits WHERE state = 'pending' FOR UPDATE"))
+        await worker.execute(text("SELECT 1 FROM stored_credits WHERE state = 'pending' FOR UPDATE"))
         moving = asyncio.create_task(advance_clock(services, by=FIVE_MINUTES))
         while await rows(services.db, "SELECT ahead FROM sandbox_clock") == before:
             await asyncio.sleep(0.01)

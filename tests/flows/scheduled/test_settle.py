@@ -81,7 +81,7 @@ async def test_no_credit_can_be_active_before_it_was_accepted(services: Services
     early = text(
         "UPDATE credits SET state = 'active', active_at = accepted_at - interval '1 ms', due_at = NULL"
     )
-    with pytest.raises(IntegrityError, match="credits_check4"):
+    with pytest.raises(IntegrityError, match="credits_active_check"):
         async with services.db.begin() as conn:
             await conn.execute(early)
 

@@ -14,19 +14,19 @@ from engage.signals.topics import change_of
 CreditKey = tuple[str, str, UUID]  # Program, member, credit.
 
 _DUE = text("""
-SELECT program_id, member_id, id FROM credits
-WHERE state = 'pending' AND due_at <= :now ORDER BY due_at LIMIT :limit
+SELECT b.program_id, b.member_id, c.id FROM stored_credits c JOIN balances b USING (account)
+WHERE c.state = 'pending' AND c.due_at <= :now ORDER BY c.due_at LIMIT :limit
 """)
 
 _LOCK = text("""
-SELECT points, expires_at FROM credits
-WHERE program_id = :program_id AND member_id = :member_id AND id = :id AND state = 'pending'
-FOR UPDATE
+SELECT c.account, c.points FROM stored_credits c JOIN balances b USING (account)
+WHERE b.program_id = :program_id AND b.member_id = :member_id AND c.id = :id AND c.state = 'pending'
+FOR UPDATE OF c
 """)
 
 _ACTIVATE = text("""
-UPDATE credits SET state = 'active', active_at = :now
-WHERE program_id = :program_id AND member_id = :member_id AND id = :id
+UPDATE stored_credits SET state = 'active', active_at = :now, remaining = :points, lot_seq = :seq
+WHERE account = :account AND id = :id
 """)
 
 _MOVE = text("""
@@ -36,15 +36,8 @@ RETURNING active, pending, held, debt, version
 """)
 
 _ENTRY = text("""
-INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
-                     balance_after, credit_id)
-VALUES (:program_id, :member_id, :seq, 'earning', :now, :points, 'issued', -CAST(:points AS bigint),
-        :balance_after, :id)
-""")
-
-_LOT = text("""
-INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
-VALUES (:program_id, :member_id, :id, :seq, :points, :points, :now, :expires_at)
+INSERT INTO stored_entries (account, seq, at, active_delta, house_delta, balance_after, credit_id)
+VALUES (:account, :seq, :now, :points, -CAST(:points AS bigint), :balance_after, :id)
 """)
 
 
@@ -55,15 +48,14 @@ async def due_credits(db: AsyncEngine, *, now: datetime, limit: int) -> list[Cre
 
 
 async def settle_credit(services: Services, key: CreditKey, *, now: datetime) -> None:
-    """Lock and activate the credit, move the balance, write the entry and the lot, commit, and publish."""
+    """Lock the credit, move the balance, activate the credit, write the entry, commit, and publish."""
     program_id, member_id, id_ = key
     member = {"program_id": program_id, "member_id": member_id}
     credit = member | {"id": id_}
     async with transaction(services.db) as conn:
-        points, expires_at = (await conn.execute(_LOCK, credit)).one()
-        await conn.execute(_ACTIVATE, credit | {"now": now})
+        account, points = (await conn.execute(_LOCK, credit)).one()
         balance = Balance(*(await conn.execute(_MOVE, member | {"points": points})).one())
-        entry = credit | {"now": now, "seq": balance.seq, "points": points}
-        await conn.execute(_ENTRY, entry | {"balance_after": balance.active})
-        await conn.execute(_LOT, entry | {"expires_at": expires_at})
+        values = {"account": account, "id": id_, "now": now, "seq": balance.seq, "points": points}
+        await conn.execute(_ACTIVATE, values)
+        await conn.execute(_ENTRY, values | {"balance_after": balance.active})
     await services.topics.publish([change_of(program_id, member_id, balance, "active")])

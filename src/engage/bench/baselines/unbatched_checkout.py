@@ -36,12 +36,12 @@ RETURNING program_id, member_id, points
 """
 _MOVE_POINTS = """
 UPDATE balances SET active = active + $3, held = held + $4, version = version + 1
-WHERE program_id = $1 AND member_id = $2 RETURNING active, version
+WHERE program_id = $1 AND member_id = $2 RETURNING account, active, version
 """
 _ADD_ENTRY = """
-INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, held_delta, house_account,
-                     house_delta, balance_after, hold_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO stored_entries (account, seq, kind, at, active_delta, held_delta, house_account, house_delta,
+                            balance_after, hold_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 
 _decoder = msgspec.json.Decoder(HoldRequest)
@@ -72,9 +72,9 @@ async def hold(request: Request[Any, Any, Any], state: State) -> HoldResponse | 
         await connection.execute(
             _ADD_HOLD, *member, id_, points, wanted.order_id, wanted.currency, now, now + HOLD_FOR
         )
-        active, version = await connection.fetchrow(_MOVE_POINTS, *member, -points, points)
+        account, active, version = await connection.fetchrow(_MOVE_POINTS, *member, -points, points)
         deltas = (-points, points, None, 0)
-        await connection.execute(_ADD_ENTRY, *member, version, "hold", now, *deltas, active, id_)
+        await connection.execute(_ADD_ENTRY, account, version, "hold", now, *deltas, active, id_)
     return HoldResponse(id_, points)
 
 
@@ -88,9 +88,9 @@ async def capture(hold_id: UUID, state: State) -> Response[None]:
         if row is None:
             return Response(None, status_code=409)
         member, points = (row[0], row[1]), row[2]
-        active, version = await connection.fetchrow(_MOVE_POINTS, *member, 0, -points)
+        account, active, version = await connection.fetchrow(_MOVE_POINTS, *member, 0, -points)
         deltas = (0, -points, "redeemed", points)
-        await connection.execute(_ADD_ENTRY, *member, version, "capture", now, *deltas, active, hold_id)
+        await connection.execute(_ADD_ENTRY, account, version, "capture", now, *deltas, active, hold_id)
     return Response(None, status_code=200)
 
 

@@ -29,9 +29,18 @@ from engage.tokens.verifier import TokenVerifier, open_verifier
 DAY_S = 2 * 86_400
 
 _INSERT = """
-INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
-                     activity_at, accepted_at, due_at, expires_at, why)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, $8, $9, $10, $11)
+INSERT INTO stored_credits (account, id, source_key, rule_id, decision, points, state, activity_at,
+                            accepted_at, due_at, expires_at)
+SELECT account, $3, $4, $5, $6, $7, 'pending', $8, $8, $9, $10
+FROM balances WHERE program_id = $1 AND member_id = $2
+"""
+
+# Which one it is makes no difference to what a request costs.
+_DECISION = """
+INSERT INTO decisions (digest, program_version, why)
+SELECT sha256(convert_to(CAST(why AS text), 'UTF8')), why ->> 'version', why
+FROM (SELECT CAST($1 AS jsonb) AS why) w
+RETURNING id
 """
 
 
@@ -40,6 +49,7 @@ class Resources(Struct, frozen=True):
     db: asyncpg.Pool
     valkey: Redis
     verifier: TokenVerifier
+    decision: int
 
 
 class TapResponse(Struct, frozen=True):
@@ -71,12 +81,11 @@ async def tap(request: Request[Any, Any, Any], state: State) -> TapResponse | Re
             id_,
             credit.source_key,
             credit.rule_id,
-            program.version,
+            resources.decision,
             credit.points,
             now,
             credit.due_at,
             credit.expires_at,
-            why_json(credit.why),
         )
     return TapResponse(id_, credit.rule_id, credit.points, "pending", credit.due_at)
 
@@ -86,7 +95,9 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     clock = MachineClock()
     verifier = await open_verifier(settings, clock)
     async with Redis.from_url(settings.state_url) as valkey, open_pool(settings) as db:
-        yield Resources(clock, db, valkey, verifier)
+        credit = tap_credit(preset(PRESET), clock.now())
+        decision = await db.fetchval(_DECISION, why_json(credit.why))
+        yield Resources(clock, db, valkey, verifier, decision)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from engage.flows.shop.take_events import take_events
 from engage.ledger.accept import why_json
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
+from engage.schema.balances import account_of
 
 PREFIX: Final = "m-"
 BUSY: Final = "busy-"  # The prefix of the one member with very much.
@@ -30,6 +31,7 @@ PER_ORDER: Final = 2
 PER_CORRECTION: Final = 200
 
 _MEMBER: Final = "CAST(:prefix AS text) || n"
+_ACCOUNT: Final = account_of(":program_id", _MEMBER)
 _BACK: Final = f"make_interval(secs => CAST(n AS bigint) * 7919 % ({DAYS} * 86400))"
 _AT: Final = f"CAST(:now AS timestamptz) - interval '1 hour' - {_BACK}"
 
@@ -46,24 +48,19 @@ SELECT :program_id, 'card-' || {_MEMBER}, {_MEMBER} FROM {NUMBERS}
 # no plan depends on statistics that there are none of yet.
 _CREDITS: Final = text(rf"""
 WITH earned AS (
-    INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, campaign,
-                         state, activity_at, accepted_at, due_at, active_at, expires_at, why)
-    SELECT :program_id, {_MEMBER}, uuidv7(), 'fuel\:' || k, 'fuel', :version, :points,
+    INSERT INTO stored_credits (account, id, source_key, rule_id, program_version, points, campaign, state,
+                                activity_at, accepted_at, due_at, active_at, expires_at, remaining, lot_seq,
+                                why)
+    SELECT {_ACCOUNT}, uuidv7(), 'fuel\:' || k, 'fuel', :version, :points,
            CASE WHEN k = 2 AND n % 2 = 0
                THEN 'c-' || CASE n % 4 WHEN 0 THEN 0 ELSE n / 4 % CAST(:campaigns AS int) END END,
-           'active', {_AT}, {_AT}, {_AT}, {_AT}, {_AT} + interval '1 year', CAST(:why AS jsonb)
+           'active', {_AT}, {_AT}, {_AT}, {_AT}, {_AT} + interval '1 year', :points, k,
+           CAST(:why AS jsonb)
     FROM {NUMBERS}, generate_series(1, CAST(:credits AS int)) AS k
-    RETURNING program_id, member_id, id, points, active_at, expires_at
-), posted AS (
-    INSERT INTO entries (program_id, member_id, seq, kind, at, active_delta, house_account, house_delta,
-                         balance_after, credit_id)
-    SELECT program_id, member_id, k, 'earning', active_at, points, 'issued', -points, k * points, id
-    FROM (SELECT *, row_number() OVER (PARTITION BY member_id ORDER BY id) AS k FROM earned) c
-    RETURNING program_id, member_id, seq, credit_id, active_delta, at
+    RETURNING account, id, points, active_at, lot_seq
 )
-INSERT INTO lots (program_id, member_id, credit_id, entry_seq, points, remaining, active_at, expires_at)
-SELECT program_id, member_id, credit_id, seq, active_delta, active_delta, at, at + interval '1 year'
-FROM posted
+INSERT INTO stored_entries (account, seq, at, active_delta, house_delta, balance_after, credit_id)
+SELECT account, lot_seq, active_at, points, -points, lot_seq * points, id FROM earned
 """)  # noqa: S608
 
 _BALANCES: Final = text(f"""
@@ -90,9 +87,9 @@ SELECT t.program_id, {_MEMBER}, {_NAMED.format(column="t.order_id")}, t.paid_at 
 )
 _ORDER_CREDITS: Final = text(
     f"""
-INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-                     state, activity_at, accepted_at, due_at, expires_at, why)
-SELECT t.program_id, {_MEMBER}, uuidv7(), {_NAMED.format(column="t.source_key")},
+INSERT INTO stored_credits (account, id, source_key, reference, rule_id, program_version, points, state,
+                            activity_at, accepted_at, due_at, expires_at, why)
+SELECT {_ACCOUNT}, uuidv7(), {_NAMED.format(column="t.source_key")},
        {_NAMED.format(column="t.reference")}, t.rule_id, t.program_version, t.points, t.state,
        t.activity_at {_EARLIER}, t.accepted_at {_EARLIER}, t.due_at, t.expires_at, t.why
 {_OF_ORDERS.format(table="credits")}

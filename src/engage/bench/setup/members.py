@@ -16,7 +16,8 @@ from engage.domain.program.program import Program
 from engage.gate import keys
 from engage.gate.client import Gate
 from engage.ledger.accept import why_json
-from engage.runtime.database import transaction
+from engage.ledger.decisions import store_decisions
+from engage.runtime.database import one_statement, transaction
 
 ROWS_PER_STATEMENT = 20_000
 MEMBERS_PER_LOAD = 1_000
@@ -25,6 +26,12 @@ NUMBERS = "generate_series(CAST(:first AS int), CAST(:last AS int)) AS n"
 OF_MEMBERS = f"""
 WHERE program_id = :program_id AND member_id IN (SELECT CAST(:prefix AS text) || n FROM {NUMBERS})
 """  # noqa: S608  # Made of constants, as all statements here.
+
+_EVERY = f"""
+WHERE program_id = :program_id AND member_id IN (
+    SELECT CAST(:prefix AS text) || n * CAST(:every AS int) + CAST(:offset AS int) FROM {NUMBERS}
+)
+"""  # noqa: S608
 
 _MEMBERS = text(f"""
 INSERT INTO members (program_id, member_id, country, kind, joined_at)
@@ -36,22 +43,30 @@ INSERT INTO balances (program_id, member_id)
 SELECT :program_id, CAST(:prefix AS text) || n FROM {NUMBERS}
 """)  # noqa: S608
 
+# Members in random order, as they come.
 _CREDITS = text(f"""
-INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
-                     activity_at, accepted_at, due_at, expires_at, why)
-SELECT :program_id, CAST(:prefix AS text) || n, uuidv7(), :source_key, :rule_id, :version, :points, 'pending',
-       :at, :at, :due_at, :expires_at, CAST(:why AS jsonb)
-FROM {NUMBERS}
+INSERT INTO stored_credits (account, id, source_key, rule_id, decision, points, state, activity_at,
+                            accepted_at, due_at, expires_at)
+SELECT account, uuidv7(), :source_key, :rule_id, :decision, :points, 'pending', :at, :at, :due_at, :expires_at
+FROM balances {_EVERY}
+ORDER BY random()
 """)  # noqa: S608
 
-_PENDING = text(f"UPDATE balances SET pending = pending + :points, version = version + 1 {OF_MEMBERS}")  # noqa: S608
+_PENDING = text(f"UPDATE balances SET pending = pending + :points, version = version + 1 {_EVERY}")  # noqa: S608
 
 
 async def add_members(
-    db: AsyncEngine, program: Program, prefix: str, count: int, *, now: datetime, country: str = COUNTRY
+    db: AsyncEngine,
+    program: Program,
+    prefix: str,
+    count: int,
+    *,
+    now: datetime,
+    country: str = COUNTRY,
+    first: int = 0,
 ) -> None:
-    """Add members `<prefix>0` to `<prefix><count - 1>`, each with an empty balance."""
-    for span in spans(count):
+    """Add members `<prefix><first>` to `<prefix><count - 1>`, each with an empty balance."""
+    for span in spans(count, first=first):
         members = {"program_id": program.id, "prefix": prefix} | span
         async with transaction(db) as conn:
             await conn.execute(_MEMBERS, members | {"country": country, "now": now})
@@ -79,25 +94,42 @@ async def load_gate(
 
 
 async def add_pending_credits(
-    db: AsyncEngine, program: Program, prefix: str, count: int, *, at: datetime, due_at: datetime
+    db: AsyncEngine,
+    program: Program,
+    prefix: str,
+    count: int,
+    *,
+    at: datetime,
+    due_at: datetime,
+    every: int = 1,
+    first: int = 0,
 ) -> None:
-    """Add one pending credit, for a fuel tap at `at`, to each of the first `count` members of a prefix."""
+    """Add one pending credit, for a fuel tap at `at`, to `count` members of a prefix: the one with the number
+    `first`, and `every` so many.
+    """
     credit = tap_credit(program, at)
     values = {
         "source_key": credit.source_key,
         "rule_id": credit.rule_id,
-        "version": program.version,
         "points": credit.points,
         "at": at,
         "due_at": due_at,
         "expires_at": credit.expires_at,
-        "why": why_json(credit.why),
+        "decision": await decision_of(db, credit),
     }
+    chosen = {"every": every, "offset": first}
     for span in spans(count):
         members = {"program_id": program.id, "prefix": prefix} | span
         async with transaction(db) as conn:
-            await conn.execute(_CREDITS, members | values)
-            await conn.execute(_PENDING, members | {"points": credit.points})
+            await conn.execute(_CREDITS, members | chosen | values)
+            await conn.execute(_PENDING, members | chosen | {"points": credit.points})
+
+
+async def decision_of(db: AsyncEngine, credit: NewCredit) -> int:
+    """Store the decision of a tap, which all credits share, if it is not there yet; its number."""
+    async with one_statement(db) as conn:
+        (number,) = await store_decisions(conn, [why_json(credit.why)])
+    return number
 
 
 def tap_credit(program: Program, at: datetime) -> NewCredit:
@@ -111,12 +143,14 @@ async def vacuum(db: AsyncEngine) -> None:
     """Vacuum now, so that autovacuum does not run during the measurement."""
     async with db.connect() as conn:
         outside = await conn.execution_options(isolation_level="AUTOCOMMIT")
-        await outside.execute(text("VACUUM ANALYZE members, balances, credits, entries, lots, outbox"))
+        await outside.execute(
+            text("VACUUM ANALYZE members, balances, stored_credits, stored_entries, outbox")
+        )
 
 
-def spans(count: int) -> list[dict[str, int]]:
+def spans(count: int, *, first: int = 0) -> list[dict[str, int]]:
     """Split member numbers into statements: parameters `first` and `last` of each."""
     return [
-        {"first": first, "last": min(first + ROWS_PER_STATEMENT, count) - 1}
-        for first in range(0, count, ROWS_PER_STATEMENT)
+        {"first": number, "last": min(number + ROWS_PER_STATEMENT, count) - 1}
+        for number in range(first, count, ROWS_PER_STATEMENT)
     ]

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.bench.setup.constants import COUNTRY
-from engage.bench.setup.members import NUMBERS, spans, tap_credit
+from engage.bench.setup.members import NUMBERS, decision_of, spans, tap_credit
 from engage.domain.activity import Line, Order, Payment
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.earning.credit import NewCredit
@@ -17,6 +17,7 @@ from engage.domain.earning.orders import decide_order
 from engage.domain.program.program import Program
 from engage.ledger.accept import why_json
 from engage.runtime.database import transaction
+from engage.schema.balances import account_of
 
 # A member's taps and orders, each of a day of its own.
 TAPS: Final = 8
@@ -26,21 +27,21 @@ PRODUCTS: Final = 20
 
 # Each at a time of the day that hardly any other member has.
 _AT: Final = "CAST(:start AS timestamptz) + make_interval(days => d, secs => (n * 7919 + d * 104729) % 86400)"
+_ACCOUNT: Final = account_of(":program_id", "CAST(:prefix AS text) || n")
 
 _TAPS: Final = text(rf"""
-INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
-                     activity_at, accepted_at, due_at, active_at, why)
-SELECT :program_id, CAST(:prefix AS text) || n, uuidv7(),
-       'fuel\:' || (CAST(CAST(:start AS timestamptz) AS date) + d), 'fuel', :version, :points,
-       'active', {_AT}, {_AT}, {_AT} + interval '5 minutes', {_AT} + interval '5 minutes', CAST(:why AS jsonb)
+INSERT INTO stored_credits (account, id, source_key, rule_id, decision, points, state, activity_at,
+                            accepted_at, due_at, active_at)
+SELECT {_ACCOUNT}, uuidv7(), 'fuel\:' || (CAST(CAST(:start AS timestamptz) AS date) + d), 'fuel', :decision,
+       :points, 'active', {_AT}, {_AT}, {_AT} + interval '5 minutes', {_AT} + interval '5 minutes'
 FROM {NUMBERS}, generate_series(0, CAST(:taps AS int) - 1) AS d
 """)  # noqa: S608  # Made of constants, as all statements here.
 
 # The products differ, so that a draft may be about some lines of an order.
 _ORDERS: Final = text(rf"""
-INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-                     state, activity_at, accepted_at, why)
-SELECT :program_id, CAST(:prefix AS text) || n, uuidv7(), 'order\:' || n || '-' || d || '\:purchase',
+INSERT INTO stored_credits (account, id, source_key, reference, rule_id, program_version, points, state,
+                            activity_at, accepted_at, why)
+SELECT {_ACCOUNT}, uuidv7(), 'order\:' || n || '-' || d || '\:purchase',
        'order\:' || n || '-' || d, 'purchase', :version, :points, 'pending', {_AT}, {_AT},
        jsonb_set(jsonb_set(CAST(:why AS jsonb), '{{activity,lines,0,product_id}}',
                            to_jsonb('p-' || (n + d) % CAST(:products AS int))),
@@ -66,13 +67,16 @@ async def add_activities(
     left as they are.
     """
     tap, order = tap_credit(program, start), _order_credit(program, start)
+    decision = await decision_of(db, tap)
     for span in spans(members):
-        values = {"program_id": program.id, "prefix": prefix, "version": program.version, "start": start}
+        values = {"program_id": program.id, "prefix": prefix, "start": start}
         async with transaction(db) as conn:
-            taps = {"points": tap.points, "why": why_json(tap.why), "taps": TAPS}
+            taps = {"points": tap.points, "decision": decision, "taps": TAPS}
             await conn.execute(_TAPS, values | span | taps)
             orders = {"points": order.points, "why": why_json(order.why), "taps": TAPS, "orders": ORDERS}
-            await conn.execute(_ORDERS, values | span | orders | {"products": PRODUCTS})
+            await conn.execute(
+                _ORDERS, values | span | orders | {"version": program.version, "products": PRODUCTS}
+            )
 
 
 async def add_campaign(db: AsyncEngine, document: Mapping[str, Any], *, at: datetime) -> None:

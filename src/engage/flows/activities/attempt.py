@@ -154,11 +154,15 @@ class Attempt(Struct):
             self.seqs[slot.rule_id] = late.seq
         return full
 
-    def offers(self) -> list[Offer]:
-        """An offer for each grant of this round."""
-        credits = self.decisions.credits(
+    def decided(self) -> list[NewCredit]:
+        """The credits for the grants of this round."""
+        return self.decisions.credits(
             self.terms, self.activity, at=self.at, zone=self.zone, grants=[*self.won, *self.grants]
         )
+
+    def offers(self) -> list[Offer]:
+        """An offer for each grant of this round."""
+        credits = self.decided()
         return [Offer(self, grant, self._credits_of(grant, credits)) for grant in self.grants]
 
     def _credits_of(self, grant: Grant, credits: list[NewCredit]) -> list[CreditToAccept]:

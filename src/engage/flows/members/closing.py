@@ -22,7 +22,7 @@ ATTEMPTS = 5
 
 
 class Overtaken(Exception):
-    """Credits were granted after the credits were locked and before the balance was."""
+    """Credits were granted or corrected after the credits were read and before the balance was locked."""
 
 
 async def retry_overtaken(attempt: Callable[[], Awaitable[T]]) -> T:

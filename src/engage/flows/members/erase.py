@@ -18,7 +18,7 @@ from engage.flows.members.closing import (
     time_of_closing,
 )
 from engage.ledger.accounts import lock_balances, open_accounts
-from engage.ledger.closing.accounts import close_accounts, lock_credits, reverse_pending
+from engage.ledger.closing.accounts import close_accounts, lock_credits, read_credits, reverse_pending
 from engage.ledger.person_slots import keep_person_slots
 from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.posting import Posting, open_posting
@@ -84,9 +84,10 @@ async def _erase_all(
     """Raises Overtaken, Refusal points_held."""
     conn, now, wall = posting.conn, services.clock.now(), services.clock.wall()
     await lock_orders(conn, key[0], ids)
-    credits = await lock_credits(conn, key)
-    now = time_of_closing(now, credits)
+    await lock_credits(conn, key)
     await lock_balances(conn, [key])
+    credits = await read_credits(conn, key)
+    now = time_of_closing(now, credits)
     await closed_holds(conn, key)
     accounts = await open_accounts(conn, [key], now=now)
     account = accounts.by_key[key]

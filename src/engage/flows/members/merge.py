@@ -39,6 +39,7 @@ from engage.ledger.closing import merge as ledger
 from engage.ledger.closing.accounts import (
     close_accounts,
     lock_credits,
+    read_credits,
     reverse_pending,
 )
 from engage.ledger.confirmations import lock_all_waiting
@@ -147,13 +148,16 @@ async def _move_all(
     conn, survivor, wall = posting.conn, (key[0], into), services.clock.wall()
     await lock_orders(conn, key[0], [key[1], into])
     shared = await lock_shared_orders(conn, key, into)
-    credits = await lock_credits(conn, key)
+    await lock_credits(conn, key)
+    credits = await read_credits(conn, key)
     now = time_of_closing(now, credits)
     fitted, copied = await _fit_slots(services, posting, key, into, credits, now=now)
     await lock_all_waiting(conn, survivor)
     await lock_balances(conn, [key, survivor])
+    if await read_credits(conn, key) != credits:
+        raise Overtaken
     if await drop_second_payments(services, posting, shared, now=now):
-        credits = await lock_credits(conn, key)
+        credits = await read_credits(conn, key)
     holds = await closed_holds(conn, key)
     accounts = await open_accounts(
         conn, [key, survivor], now=now, credit_ids=[c.id for c in credits], hold_ids=holds

@@ -14,9 +14,18 @@ TURN_S = 10.0
 
 async def settle_once(services: Services, *, now: datetime, on_time: bool = False) -> int:
     """Activates a batch of credits that are due at `now`; how many. Raises Unavailable."""
-    async with open_posting(services, cause="active", autocommit=True) as posting:
+    settled = await _settle(services, now=now, on_time=on_time)
+    if settled < CREDITS_PER_BATCH:
+        # The rest may be of members who are busy.
+        settled += await _settle(services, now=now, on_time=on_time, waits=True)
+    return settled
+
+
+async def _settle(services: Services, *, now: datetime, on_time: bool, waits: bool = False) -> int:
+    async with open_posting(services, cause="active") as posting:
+        ahead = services.clock.ahead
         return await settle_batch(
-            posting.conn, posting.outbox_row(), now=now, ahead=services.clock.ahead, on_time=on_time
+            posting.conn, posting.outbox_row(), now=now, ahead=ahead, on_time=on_time, waits=waits
         )
 
 

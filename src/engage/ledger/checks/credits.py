@@ -1,63 +1,62 @@
 """Credits: each becomes active once, when it is due, and loses what its clawbacks took."""
 
 from engage.audit import Check
-from engage.domain.keys import MERGE
 from engage.ledger.checks.booked import BOOKED
+from engage.ledger.checks.decided import RULED
 
 CREDIT_CHECKS = (
-    Check(
-        "pending_is_sum",
-        "The pending balance is the sum of a member's pending credits.",
-        """
-        SELECT b.program_id, b.member_id, b.pending, coalesce(c.pending, 0) AS credits_pending
-        FROM balances b
-        LEFT JOIN (
-            SELECT program_id, member_id, sum(points) AS pending
-            FROM credits WHERE state = 'pending' AND unit = 'points' GROUP BY 1, 2
-        ) c USING (program_id, member_id)
-        WHERE b.pending <> coalesce(c.pending, 0)
-        """,
-    ),
     Check(
         "earned_once",
         "A credit that is or was active began with one entry and one lot of its points; any other, and "
         "status, has none.",
-        f"""
-        SELECT program_id, member_id, id, state, points, active_at, begins, begun_points, lots, lot_points
-        FROM ({BOOKED}) c
-        WHERE CASE WHEN unit = 'status' THEN begins + lots > 0 OR (state = 'active') > (active_at IS NOT NULL)
-              WHEN active_at IS NULL THEN begins + lots > 0 OR state IN ('active', 'expired')
-              ELSE state = 'pending' OR begins <> 1 OR lots <> 1 OR begun_points <> points
-                   OR lot_points <> points
-              END
-        """,  # noqa: S608  # Made of constants, as all queries here.
+        rows=BOOKED,
+        broken="""id IS NOT NULL AND CASE
+            WHEN is_status THEN begins > 0 OR remaining IS NOT NULL
+                OR (state = 'active' AND active_at IS NULL)
+            WHEN active_at IS NULL THEN begins > 0 OR remaining IS NOT NULL OR state = 'active'
+            ELSE state = 'pending' OR begins <> 1 OR remaining IS NULL OR begun_points <> points
+                OR lot_points <> points
+            END""",
+        shown="id, state, points, active_at, begins, begun_points, remaining, lot_points",
     ),
     Check(
         "taken_back_once",
         "The points taken back of a credit are the sum of its clawbacks, which correct the entry that it "
         "began with; with nothing left it is reversed.",
-        f"""
-        SELECT c.program_id, c.member_id, c.id, c.state, c.points, c.taken_back, c.clawed_back, c.expired,
-               c.begun_seq, c.first_corrected, c.last_corrected, o.taken_back AS taken_back_before
-        FROM ({BOOKED}) c
-        LEFT JOIN credits o
-            ON o.program_id = c.program_id AND o.id = c.id AND c.transferred = '{MERGE}' || o.member_id
-        WHERE c.taken_back <> c.clawed_back + coalesce(o.taken_back, 0)
-           OR (c.clawbacks > 0 AND (c.corrections <> c.clawbacks OR c.first_corrected <> c.begun_seq
-                                    OR c.last_corrected <> c.begun_seq))
-           OR (c.state = 'active' AND c.taken_back >= c.points)
-           OR (c.state = 'reversed' AND c.unit = 'points' AND c.active_at IS NOT NULL
-               AND c.taken_back + coalesce(c.expired, 0) < c.points)
-        """,  # noqa: S608
+        rows=BOOKED,
+        broken="""id IS NOT NULL AND (
+            taken_back <> clawed_back + coalesce(taken_back_before, 0)
+            OR (clawbacks > 0 AND (corrections <> clawbacks OR first_corrected <> begun_seq
+                                   OR last_corrected <> begun_seq))
+            OR (state = 'active' AND taken_back >= points)
+            OR (state = 'reversed' AND NOT is_status AND active_at IS NOT NULL
+                AND taken_back + expired < points)
+        )""",
+        shown="id, state, points, taken_back, clawed_back, expired, begun_seq, first_corrected, "
+        "last_corrected, taken_back_before",
     ),
     Check(
         "never_active_early",
         "No credit is active before it is due or before it was accepted.",
-        f"""
-        SELECT program_id, member_id, id, due_at, accepted_at, active_at, begun_at
-        FROM ({BOOKED}) c
-        WHERE active_at < due_at OR active_at < accepted_at OR begun_at < due_at OR begun_at < accepted_at
-        """,  # noqa: S608
+        rows=BOOKED,
+        broken="active_at < due_at OR active_at < accepted_at OR begun_at < due_at OR begun_at < accepted_at",
+        shown="id, due_at, accepted_at, active_at, begun_at",
+    ),
+    Check(
+        "credits_are_explained",
+        "Each credit says why it was granted, or names a decision that exists.",
+        rows=RULED,
+        broken="NOT explained",
+        shown="id, rule_id, source_key",
+    ),
+    Check(
+        "decisions_stay",
+        "A decision that credits share is the one whose digest is stored with it.",
+        """
+        SELECT id, program_version, why FROM decisions
+        WHERE digest <> sha256(convert_to(CAST(why AS text), 'UTF8'))
+           OR program_version IS DISTINCT FROM why ->> 'version'
+        """,
     ),
     Check(
         "confirmed_are_due",
@@ -75,8 +74,8 @@ CREDIT_CHECKS = (
         """
         SELECT r.program_id, r.member_id, r.credit_id, r.points, r.reference
         FROM reductions r
-        LEFT JOIN credits c
-            ON c.program_id = r.program_id AND c.member_id = r.member_id AND c.id = r.credit_id
+        LEFT JOIN balances b USING (program_id, member_id)
+        LEFT JOIN stored_credits c ON c.account = b.account AND c.id = r.credit_id
         WHERE c.id IS NULL
         """,
     ),
@@ -84,11 +83,15 @@ CREDIT_CHECKS = (
         "keys_are_unique",
         "A member has one credit for each source key, and one for each rule, reference and boost.",
         """
-        SELECT program_id, member_id, source_key AS key, NULL AS rule_id, count(*) AS credits
-        FROM credits GROUP BY 1, 2, 3 HAVING count(*) > 1
-        UNION ALL
-        SELECT program_id, member_id, reference, rule_id, count(*)
-        FROM credits WHERE reference IS NOT NULL GROUP BY 1, 2, 3, 4, beside HAVING count(*) > 1
+        SELECT b.program_id, b.member_id, c.key, c.rule_id, c.credits
+        FROM (
+            SELECT account, source_key AS key, NULL AS rule_id, count(*) AS credits
+            FROM stored_credits GROUP BY 1, 2 HAVING count(*) > 1
+            UNION ALL
+            SELECT account, reference, rule_id, count(*)
+            FROM stored_credits WHERE reference IS NOT NULL GROUP BY 1, 2, 3, beside HAVING count(*) > 1
+        ) c
+        LEFT JOIN balances b USING (account)
         """,
     ),
     Check(

@@ -4,18 +4,6 @@ from engage.audit import Check
 
 HOLD_CHECKS = (
     Check(
-        "held_is_sum",
-        "The held balance is the sum of a member's open holds.",
-        """
-        SELECT b.program_id, b.member_id, b.held, coalesce(h.points, 0) AS in_open_holds
-        FROM balances b
-        LEFT JOIN (
-            SELECT program_id, member_id, sum(points) AS points FROM holds WHERE state = 'open' GROUP BY 1, 2
-        ) h USING (program_id, member_id)
-        WHERE b.held <> coalesce(h.points, 0)
-        """,
-    ),
-    Check(
         "holds_have_their_points",
         "An open hold has its points, a captured one has spent those that were not reinstated, and any "
         "other hold has none.",

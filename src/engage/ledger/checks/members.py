@@ -44,9 +44,10 @@ MEMBER_CHECKS = (
         """
         SELECT m.program_id, m.member_id, m.merged_into, m.erased_at, b.closed, b.active, b.pending, b.held,
                b.debt
-        FROM members m JOIN balances b USING (program_id, member_id)
-        WHERE b.closed <> (m.merged_into IS NOT NULL OR m.erased_at IS NOT NULL)
-           OR (b.closed AND (b.active, b.pending, b.held, b.debt) <> (0, 0, 0, 0))
+        FROM (SELECT * FROM members WHERE merged_into IS NOT NULL OR erased_at IS NOT NULL) m
+        FULL JOIN (SELECT * FROM balances WHERE closed) b USING (program_id, member_id)
+        WHERE b.closed IS NULL OR m.member_id IS NULL
+           OR (b.active, b.pending, b.held, b.debt) <> (0, 0, 0, 0)
         """,
     ),
     Check(

@@ -11,35 +11,51 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.earning.merged_slots import ClosingCredit
 from engage.domain.keys import MemberKey
-from engage.schema.balances import balances
-from engage.schema.credits import credits
+from engage.schema.balances import account_of, balances
 from engage.schema.holds import holds
 from engage.schema.rows import of_member
 
-_LOCK_CREDITS = text("""
+_ACCOUNT = account_of(":program_id", ":member_id")
+
+# As in `engage.ledger.corrections`: it keeps settlement away, and nobody from a lot.
+_LOCK_CREDITS = text(f"""
+SELECT id FROM stored_credits WHERE account = {_ACCOUNT} AND state = 'pending' ORDER BY id FOR KEY SHARE
+""")  # noqa: S608  # Names of the schema, here and below.
+
+# A separate statement: its snapshot is newer than any settlement that the locks had to wait for.
+_READ_CREDITS = text("""
 SELECT id, source_key, beside, reference, rule_id, program_version, state, points, unit,
        activity_at, active_at, of_day,
        day_slot, of_month, month_slot, coalesce(why ->> 'rule', rule_id) AS decided_by,
        CAST(why -> 'inputs' ->> 'day' AS date) AS day, why -> 'inputs' ->> 'zone' AS zone,
        coalesce(CAST(why -> 'inputs' ->> 'freezes_got' AS int), 0) AS freezes_got
-FROM credits WHERE program_id = :program_id AND member_id = :member_id
-ORDER BY id FOR UPDATE
+FROM credits
+WHERE program_id = :program_id AND member_id = :member_id
+ORDER BY id
 """)
 
+_REVERSE_PENDING = text(f"""
+UPDATE stored_credits SET state = 'reversed', reversed_at = :now
+WHERE account = {_ACCOUNT} AND state = 'pending'
+""")  # noqa: S608
 
-async def lock_credits(conn: AsyncConnection, key: MemberKey) -> list[ClosingCredit]:
-    """Lock all credits of a member, those of no points included, until the transaction ends."""
-    rows = await conn.execute(_LOCK_CREDITS, {"program_id": key[0], "member_id": key[1]})
+
+async def lock_credits(conn: AsyncConnection, key: MemberKey) -> None:
+    """Lock the pending credits of a member against settlement, before the balance is locked."""
+    await conn.execute(_LOCK_CREDITS, {"program_id": key[0], "member_id": key[1]})
+
+
+async def read_credits(conn: AsyncConnection, key: MemberKey) -> list[ClosingCredit]:
+    """Read all credits of a member, those of no points included. What was read before the balance was locked
+    may be another one afterwards.
+    """
+    rows = await conn.execute(_READ_CREDITS, {"program_id": key[0], "member_id": key[1]})
     return [ClosingCredit(**row._mapping) for row in rows]
 
 
 async def reverse_pending(conn: AsyncConnection, key: MemberKey, *, now: datetime) -> None:
     """Reverse the member's pending credits, which are locked."""
-    await conn.execute(
-        update(credits)
-        .where(of_member(credits, key), credits.c.state == "pending")
-        .values(state="reversed", reversed_at=now)
-    )
+    await conn.execute(_REVERSE_PENDING, {"program_id": key[0], "member_id": key[1], "now": now})
 
 
 async def read_hold_states(conn: AsyncConnection, key: MemberKey) -> dict[UUID, str]:

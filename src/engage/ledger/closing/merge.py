@@ -18,22 +18,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.earning.merged_slots import DayUse, SlotMove, SlotOf, SurvivorSlots
 from engage.domain.earning.trace import TraceCode, step
 from engage.domain.keys import TRANSFER_RULE, MemberKey, transfer_key
+from engage.schema.balances import account_of
 from engage.schema.credits import credits
 from engage.schema.rows import Batch
 
 _MOVED = Batch("t", credits, "id", "source_key", "of_day", "day_slot", "of_month", "month_slot")
 
+_MERGED = account_of(":program_id", ":member_id")
+_SURVIVOR = account_of(":program_id", ":into")
+
 # Credits of no points at first; their points are filled in when the lots are known. In the order in which
 # accepting locks keys, and before balances, as there.
 _TRACES = text(f"""
-INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-                     state, activity_at, accepted_at, reversed_at, why, of_day, day_slot, of_month,
-                     month_slot, unit, boost, beside, campaign)
-SELECT c.program_id, :into, c.id, t.source_key, c.reference, c.rule_id, c.program_version, 0, 'reversed',
-       c.activity_at, c.accepted_at, :now, c.why, t.of_day, t.day_slot, t.of_month, t.month_slot, c.unit,
-       c.boost, c.beside, c.campaign
+INSERT INTO stored_credits (account, id, source_key, reference, rule_id, program_version, points, state,
+                            activity_at, accepted_at, reversed_at, decision, why, of_day, day_slot, of_month,
+                            month_slot, unit, boost, beside, campaign)
+SELECT {_SURVIVOR}, c.id, t.source_key, c.reference, c.rule_id, c.program_version, 0, 'reversed',
+       c.activity_at, c.accepted_at, :now, c.decision, c.why, t.of_day, t.day_slot, t.of_month, t.month_slot,
+       c.unit, c.boost, c.beside, c.campaign
 FROM {_MOVED}
-JOIN credits c ON c.program_id = :program_id AND c.member_id = :member_id AND c.id = t.id
+JOIN stored_credits c ON c.account = {_MERGED} AND c.id = t.id
 ORDER BY t.source_key COLLATE "C"
 ON CONFLICT DO NOTHING
 RETURNING id
@@ -45,41 +49,39 @@ FROM credits WHERE program_id = :program_id AND member_id = :into
 """)
 
 # The day of a streak counts as used.
-_DAY = text("""
-INSERT INTO credits (program_id, member_id, id, source_key, rule_id, program_version, points, state,
-                     activity_at, accepted_at, reversed_at, of_day, day_slot, of_month, month_slot, why,
-                     streak_seq)
-SELECT c.program_id, :into, uuidv7(), :source_key, :rule_id, c.program_version, 0, 'reversed', c.activity_at,
+_DAY = text(f"""
+INSERT INTO stored_credits (account, id, source_key, rule_id, program_version, points, state, activity_at,
+                            accepted_at, reversed_at, of_day, day_slot, of_month, month_slot, why, streak_seq)
+SELECT {_SURVIVOR}, uuidv7(), :source_key, :rule_id, c.program_version, 0, 'reversed', c.activity_at,
        c.accepted_at, :now, :of_day, :day_slot, :of_month, :month_slot, CAST(:why AS jsonb), :seq
 FROM credits c
 WHERE c.program_id = :program_id AND c.member_id = :member_id AND c.id = :id
 ON CONFLICT DO NOTHING
-""")
+""")  # noqa: S608
 
 _TRANSFERRED = Batch("t", credits, "id", "source_key", "reference")
 
 _TRANSFERS = text(f"""
-INSERT INTO credits (program_id, member_id, id, source_key, reference, rule_id, program_version, points,
-                     state, activity_at, accepted_at, reversed_at, why, unit)
-SELECT c.program_id, :into, c.id, t.source_key,
+INSERT INTO stored_credits (account, id, source_key, reference, rule_id, program_version, points, state,
+                            activity_at, accepted_at, reversed_at, decision, why, unit)
+SELECT {_SURVIVOR}, c.id, t.source_key,
        CASE WHEN NOT EXISTS (
-           SELECT FROM credits k
-           WHERE k.program_id = c.program_id AND k.member_id = :into AND k.reference = t.reference
-             AND k.rule_id = :rule_id
+           SELECT FROM stored_credits k
+           WHERE k.account = {_SURVIVOR} AND k.reference = t.reference AND k.rule_id = :rule_id
        ) THEN t.reference END,
-       :rule_id, c.program_version, 0, 'reversed', c.activity_at, c.accepted_at, :now, c.why, c.unit
+       :rule_id, c.program_version, 0, 'reversed', c.activity_at, c.accepted_at, :now, c.decision, c.why,
+       c.unit
 FROM {_TRANSFERRED}
-JOIN credits c ON c.program_id = :program_id AND c.member_id = :member_id AND c.id = t.id
-""")  # noqa: S608  # Names of the schema.
+JOIN stored_credits c ON c.account = {_MERGED} AND c.id = t.id
+""")  # noqa: S608
 
-_FILL = text("""
-UPDATE credits c
+_FILL = text(f"""
+UPDATE stored_credits c
 SET points = o.points, state = o.state, taken_back = o.taken_back, due_at = o.due_at, active_at = o.active_at,
     lapses_at = o.lapses_at, expires_at = o.expires_at, reversed_at = o.reversed_at
-FROM credits o
-WHERE c.program_id = :program_id AND c.member_id = :into AND c.id = ANY(CAST(:ids AS uuid[]))
-  AND o.program_id = c.program_id AND o.member_id = :member_id AND o.id = c.id
-""")
+FROM stored_credits o
+WHERE c.account = {_SURVIVOR} AND c.id = ANY(CAST(:ids AS uuid[])) AND o.account = {_MERGED} AND o.id = c.id
+""")  # noqa: S608
 
 
 def _of(key: MemberKey, into: str | None = None) -> dict[str, str]:

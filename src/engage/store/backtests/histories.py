@@ -26,7 +26,7 @@ _KEPT: Final = "CASE WHEN c.state = 'reversed' THEN 0 ELSE c.points - c.taken_ba
 # A trace is as long as the order that it explains, so it is only read where the trial is about the rule.
 _IS_ASKED: Final = "c.beside IS NULL AND c.rule_id = ANY(CAST(:rules AS text[]))"
 
-# By the primary key, so in the order of the members.
+# In the order of the members, so that each batch reads on from where the last one ended.
 _READ = DirectStatement(
     text(f"""
 SELECT c.member_id, c.beside, c.id, c.source_key, c.rule_id, c.points, {_KEPT} AS kept, c.campaign,
@@ -36,7 +36,7 @@ SELECT c.member_id, c.beside, c.id, c.source_key, c.rule_id, c.points, {_KEPT} A
        CASE WHEN {_IS_ASKED} THEN CAST(c.why -> 'activity' AS text) END
 FROM credits c
 WHERE c.program_id = :program_id AND (c.member_id, c.id) > (CAST(:member_id AS text), CAST(:id AS uuid))
-  AND c.member_id <= :until
+  AND c.member_id >= CAST(:member_id AS text) AND c.member_id <= :until
   AND c.activity_at >= :start AND c.activity_at < :end AND c.accepted_at <= :known
   AND c.unit = 'points' AND c.points > 0 AND c.rule_id <> ALL(CAST(:no_activities AS text[]))
 ORDER BY c.member_id, c.id LIMIT :limit

@@ -84,7 +84,7 @@ SELECT k.program_id, k.member_id, k.board_id, k.period, coalesce(f.score, 0), co
 FROM {_QUERIES}
 CROSS JOIN LATERAL (
     SELECT CAST(sum(c.points - c.taken_back) AS bigint) AS score, max({_REACHED}) AS reached_at
-    FROM balances b JOIN credits c USING (program_id, member_id)
+    FROM balances b JOIN credits c USING (account)
     WHERE b.program_id = k.program_id AND b.member_id = k.member_id AND NOT b.closed
       AND c.activity_at >= k.begins_at AND c.activity_at < k.ends_at AND {_COUNTS}
 ) f

@@ -1,0 +1,85 @@
+"""Decisions that many credits share: each is stored once, and credits name it by its number.
+
+A tap of one market and day, at one length of the streak, is decided alike for everybody. A decision becomes a
+shared one when it is made for the second time, so that one which nobody else has costs nothing more than the
+credit that it belongs to.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from engage.domain.earning.credit import NewCredit
+from engage.ledger.accept import why_json
+from engage.ledger.decisions import store_decisions
+from engage.runtime.database import one_statement
+
+# Of the newest, in memory.
+KEPT: Final = 10_000
+
+_encode = msgspec.json.Encoder().encode
+
+
+class SharedDecisions:
+    """The numbers of the decisions that were made of late. A decision never changes."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+        self._made_once: dict[bytes, None] = {}
+
+    def number_of(self, credit: NewCredit) -> int | None:
+        """The number of the decision to grant a credit; None if the credit says itself why."""
+        return self._numbers.get(_key(credit)) if _says_nothing(credit) else None
+
+    async def share(self, db: AsyncEngine, credits: Sequence[NewCredit]) -> None:
+        """Store the decisions among these that were made before, or that several of these have.
+
+        Comes before the transaction that accepts the credits. Raises Unavailable.
+        """
+        made: Counter[bytes] = Counter()
+        whys: dict[bytes, NewCredit] = {}
+        # Activities of one batch that were decided together share their credits.
+        distinct = {id(credit): credit for credit in credits}
+        times = Counter(map(id, credits))
+        for number, credit in distinct.items():
+            if _says_nothing(credit) and (key := _key(credit)) not in self._numbers:
+                made[key] += times[number]
+                whys[key] = credit
+        if not made:
+            return
+        repeated = [key for key, count in made.items() if count > 1 or key in self._made_once]
+        if repeated:
+            async with one_statement(db) as conn:
+                numbers = await store_decisions(conn, [why_json(whys[key].why) for key in repeated])
+            self._numbers.update(zip(repeated, numbers, strict=True))
+        for key in repeated:
+            self._made_once.pop(key, None)
+        self._made_once.update(dict.fromkeys(made.keys() - set(repeated)))
+        _drop_oldest(self._numbers)
+        _drop_oldest(self._made_once)
+
+
+def _says_nothing(credit: NewCredit) -> bool:
+    """True if an activity has no more than its name, so that its decision is nobody's own."""
+    why = credit.why
+    return (
+        credit.reference is None
+        and why.at == credit.activity_at
+        and all(getattr(why.activity, name) is None for name in why.activity.__struct_fields__)
+    )
+
+
+def _key(credit: NewCredit) -> bytes:
+    """A digest of the decision without the instant of the activity."""
+    why = credit.why
+    stated = (why.program, why.version, why.rule, why.activity, why.zone, why.inputs, why.trace)
+    return blake2b(_encode(stated), digest_size=16).digest()
+
+
+def _drop_oldest(kept: dict[bytes, int] | dict[bytes, None]) -> None:
+    while len(kept) > KEPT:
+        del kept[next(iter(kept))]
