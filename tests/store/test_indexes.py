@@ -68,7 +68,7 @@ SERVED = {
     "credits_left": "ledger.accounts._READ_LOTS",
     "credits_month_slot": "ledger.used_slots._USED",
     "credits_reference": "ledger.corrections._READ",
-    "credits_source_key": "ledger.closing.merge._SLOTS",
+    "credits_source_key": "ledger.credits._USED_KEYS",
     "credits_status_due": "ledger.status._ACTIVATE",
     "credits_streak_seq": "ledger.streaks._NEWEST",
     "credits_waiting": "ledger.confirmations._LOCK_WAITING",

@@ -145,7 +145,14 @@ stored_credits = Table(
     check("credits_lot_points_check", "lot_points > 0"),
     check("credits_remaining_check", "remaining BETWEEN 0 AND coalesce(lot_points, points)"),
     check("credits_expired_check", "expired BETWEEN 1 AND coalesce(lot_points, points) - remaining"),
-    Index("credits_source_key", "account", "source_key", unique=True),
+    # A condition that always holds: a column of a unique index without any is part of the row's key, and an
+    # erasure, which changes it, would wait for whoever has locked the credit FOR KEY SHARE.
+    Index(
+        "credits_source_key",
+        *("account", "source_key"),
+        unique=True,
+        postgresql_where=text("source_key IS NOT NULL"),
+    ),
     Index(
         "credits_reference",
         *("account", "reference", "rule_id", "beside"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engage.domain.activity import AnyActivity, FuelTap, Review, Share
+from engage.domain.keys import review_reference
 from engage.domain.refusals import Refusal
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
@@ -22,6 +23,8 @@ from engage.flows.reads.home import read_home
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.flows.withdrawals.pay_out import pay_out_due
+from engage.ledger.corrections import lock_credits, read_again
+from engage.runtime.database import transaction
 from engage.runtime.idempotency import keep_after
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -296,6 +299,19 @@ async def test_of_an_erasure_and_registrations_at_once_nothing_is_earned_twice(s
         assert len(again) <= 1
         assert all(answer.credits == [] for answer in again)
         await assert_audit_is_clean(services)
+
+
+async def test_it_does_not_wait_for_a_correction_that_waits_for_the_balance(services: Services) -> None:
+    """The correction has locked the pending credit of a review, whose source key the erasure changes."""
+    await join(services)
+    await write_review(services, "r-1")
+    reference = review_reference("r-1")
+    async with transaction(services.db) as conn:
+        (credit,) = await lock_credits(conn, [(orders.PROGRAM, "m-1", reference)])
+        await erase(services)
+        assert await read_again(conn, [credit]) == []
+    keys = await rows(services.db, "SELECT state, reference FROM credits WHERE rule_id = 'review'")
+    assert keys == [("reversed", None)]
 
 
 def _person(member_id: str, ref: str) -> MemberRegistration:

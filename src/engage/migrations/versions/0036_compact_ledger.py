@@ -110,7 +110,8 @@ WAITING = "state = 'pending' AND due_at IS NULL AND lapses_at IS NOT NULL"
 
 INDEXES = (
     "ALTER TABLE stored_credits ADD PRIMARY KEY (account, id)",
-    "CREATE UNIQUE INDEX credits_source_key ON stored_credits (account, source_key)",
+    "CREATE UNIQUE INDEX credits_source_key ON stored_credits (account, source_key)"
+    " WHERE source_key IS NOT NULL",
     "CREATE UNIQUE INDEX credits_reference ON stored_credits (account, reference, rule_id, beside)"
     " NULLS NOT DISTINCT WHERE reference IS NOT NULL",
     "CREATE UNIQUE INDEX credits_day_slot ON stored_credits (account, of_day, rule_id, day_slot)"
