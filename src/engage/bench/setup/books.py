@@ -1,6 +1,6 @@
 """Books with SQL: members who tapped on two days of the last month, their settled credits and balances."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import text
@@ -73,7 +73,7 @@ async def add_books(db: AsyncEngine, program: Program, prefix: str, count: int, 
         "credits": CREDITS,
     }
     lasts = credit.expires_at - credit.due_at
-    await add_members(db, program, prefix, count, now=now - timedelta(days=DAYS + 1))
+    await add_members(db, program, prefix, count, now=now)
     for span in spans(count):
         members = {"program_id": program.id, "prefix": prefix, "points": credit.points} | span
         async with transaction(db) as conn:
