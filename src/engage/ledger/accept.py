@@ -165,40 +165,34 @@ async def accept(
     first, groups = _grouped(accepting)
     credits = [a.credit for a in first]
     decisions = [decision_of(c) for c in credits]
-    rows = await _ACCEPT.fetch(
-        conn,
-        {
-            "member_ids": [a.member_id for a in accepting],
-            "ids": [a.id for a in accepting],
-            "with_ids": [a.with_id for a in accepting],
-            "streak_seqs": [a.streak_seq for a in accepting],
-            "groups": groups,
-            "program_ids": [a.program_id for a in first],
-            "source_keys": [c.source_key for c in credits],
-            "references": [c.reference for c in credits],
-            "rule_ids": [c.rule_id for c in credits],
-            "decisions": decisions,
-            "versions": [
-                c.why.version if d is None else None for c, d in zip(credits, decisions, strict=True)
-            ],
-            "points": [c.points for c in credits],
-            "activity_ats": [c.activity_at for c in credits],
-            "due_ats": [c.due_at for c in credits],
-            "expires_ats": [c.expires_at for c in credits],
-            "whys": [why_json(c.why) if d is None else None for c, d in zip(credits, decisions, strict=True)],
-            "known": [a.known for a in first],
-            "lapse_ats": [c.lapses_at for c in credits],
-            "units": [None if c.unit == POINTS else c.unit for c in credits],
-            "boosts": [c.boost for c in credits],
-            "besides": [c.beside for c in credits],
-            "campaigns": [c.campaign for c in credits],
-            **_window_arrays([c.windows for c in credits]),
-            "now": now,
-            "ahead": ahead,
-            "reacting": list(reacting),
-            **outbox.parameters,
-        },
-    )
+    alone = [c if d is None else None for c, d in zip(credits, decisions, strict=True)]
+    arrays: dict[str, list[Any]] = {
+        "member_ids": [a.member_id for a in accepting],
+        "ids": [a.id for a in accepting],
+        "with_ids": [a.with_id for a in accepting],
+        "streak_seqs": [a.streak_seq for a in accepting],
+        "groups": groups,
+        "program_ids": [a.program_id for a in first],
+        "source_keys": [c.source_key for c in credits],
+        "references": [c.reference for c in credits],
+        "rule_ids": [c.rule_id for c in credits],
+        "decisions": decisions,
+        "versions": [None if c is None else c.why.version for c in alone],
+        "points": [c.points for c in credits],
+        "activity_ats": [c.activity_at for c in credits],
+        "due_ats": [c.due_at for c in credits],
+        "expires_ats": [c.expires_at for c in credits],
+        "whys": [None if c is None else why_json(c.why) for c in alone],
+        "known": [a.known for a in first],
+        "lapse_ats": [c.lapses_at for c in credits],
+        "units": [None if c.unit == POINTS else c.unit for c in credits],
+        "boosts": [c.boost for c in credits],
+        "besides": [c.beside for c in credits],
+        "campaigns": [c.campaign for c in credits],
+        **_window_arrays([c.windows for c in credits]),
+    }
+    others = {"now": now, "ahead": ahead, "reacting": list(reacting), **outbox.parameters}
+    rows = await _ACCEPT.fetch(conn, _without_nulls(arrays) | others)
     ids: set[UUID] = set()
     changes: dict[MemberKey, BalanceChange] = {}
     for id_, program_id, member_id, active, pending, held, debt, version in rows:
@@ -238,6 +232,13 @@ def _window_arrays(places: Sequence[tuple[WindowPlace, ...]]) -> dict[str, list[
         "of_months": [place and place.first_day for place in months],
         "month_slots": [place and place.number for place in months],
     }
+
+
+def _without_nulls(arrays: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The same with empty arrays for those of nothing but nulls: `unnest` fills them up, and the driver has
+    less to encode.
+    """
+    return {name: [] if values.count(None) == len(values) else values for name, values in arrays.items()}
 
 
 def why_json(why: Why) -> str:
