@@ -38,10 +38,11 @@ ON CONFLICT (program_id, member_id, reference)
 RETURNING program_id, member_id, reference, confirmed_at
 """)  # noqa: S608  # Names of the schema, here and below.
 
+# Not FOR UPDATE, which would wait for a correction (FOR KEY SHARE) that waits for the balance of a merger.
 _LOCK_ALL = text(f"""
 SELECT c.id FROM stored_credits c
 WHERE c.account = {account_of(":program_id", ":member_id")} AND {_WAITS}
-ORDER BY c.id FOR UPDATE
+ORDER BY c.id FOR NO KEY UPDATE
 """)  # noqa: S608
 
 _MET = text(f"""
@@ -60,7 +61,7 @@ JOIN balances b USING (program_id, member_id)
 JOIN stored_credits c USING (account, reference)
 WHERE {_WAITS}
 ORDER BY c.account, c.id
-FOR UPDATE OF c
+FOR NO KEY UPDATE OF c
 """)  # noqa: S608
 
 _SET_DUE = text(f"""
