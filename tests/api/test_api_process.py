@@ -60,7 +60,7 @@ async def test_a_tap_under_way_is_answered_before_the_end(settings: Settings, tm
     async with api_process(settings, tmp_path) as api, httpx.AsyncClient(base_url=api.url) as client:
         made = (await client.post("/v1/sandbox/members", json={"program": "eu-mi-points"})).json()
         async with db.begin() as conn:
-            await conn.execute(text("LOCK TABLE credits IN EXCLUSIVE MODE"))
+            await conn.execute(text("LOCK TABLE stored_credits IN EXCLUSIVE MODE"))
             tap = asyncio.create_task(
                 client.post("/v1/fuel/taps", headers={"authorization": f"Bearer {made['token']}"})
             )

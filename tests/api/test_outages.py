@@ -323,7 +323,7 @@ async def test_a_tap_that_was_under_way_when_postgresql_died_counts_once(
 ) -> None:
     member = await api.joined()
     async with api.services.db.connect() as holder:
-        await holder.execute(text("LOCK TABLE credits IN EXCLUSIVE MODE"))
+        await holder.execute(text("LOCK TABLE stored_credits IN EXCLUSIVE MODE"))
         tap = asyncio.create_task(member.post(TAPS))
         async with asyncio.timeout(BACK_WITHIN_S), api.services.db.connect() as other:
             while not (await other.execute(WAITING)).scalar_one():

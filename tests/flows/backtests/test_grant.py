@@ -226,7 +226,7 @@ async def test_two_workers_and_one_that_dies_give_each_gain_once(
     await grant_backtest(services, id_, operator=operator("finance"))
     async with transaction(other.db) as conn:
         # The worker waits with a batch, and dies.
-        await conn.execute(text("LOCK TABLE entries IN EXCLUSIVE MODE"))
+        await conn.execute(text("LOCK TABLE stored_entries IN EXCLUSIVE MODE"))
         dying = asyncio.create_task(give_some(services))
         async with asyncio.timeout(10):
             while not await rows(other.db, WAITING):

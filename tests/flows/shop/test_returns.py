@@ -195,7 +195,7 @@ async def test_points_captured_after_a_return_are_given_back(services: Services)
         assert await balance(services) == {"active": 5, "pending": 5}
     (transactions,) = await rows(
         services.db,
-        "SELECT count(DISTINCT CAST(xmin AS text)), count(*) FROM entries"
+        "SELECT count(DISTINCT CAST(xmin AS text)), count(*) FROM stored_entries"
         " WHERE kind IN ('capture', 'reinstatement')",
     )
     assert transactions == (1, 2), "no crash can come between the two"
