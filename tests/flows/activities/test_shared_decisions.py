@@ -4,13 +4,16 @@ import asyncio
 
 import pytest
 
+from engage.domain.earning.decide import decide
+from engage.domain.earning.slots import Grant, wanted
+from engage.domain.program import parse
 from engage.flows.activities.record import record
 from engage.ledger.decisions import store_decisions
 from engage.runtime import shared_decisions
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
-from tests.support.activities import act, join, perform, review, tap
-from tests.support.clock import DAY, advance
+from tests.support.activities import FIRST, act, join, perform, review, tap
+from tests.support.clock import DAY, NOON, advance
 from tests.support.database import rows
 
 # Of taps alone: whether the credit has its own `why`.
@@ -87,9 +90,18 @@ async def test_processes_that_store_a_decision_at_once_get_the_same(services: Se
 
 async def test_memory_is_bounded(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_decisions, "KEPT", 1)
-    await join_all(services, "m-1", "m-2", "m-3", "m-4")
-    for _ in range(3):
-        await tap_together(services, "m-1", "m-2")
-        advance(services, DAY)
-    await tap_together(services, "m-1", "m-2", "m-3", "m-4")
-    assert await rows(services.db, "SELECT count(DISTINCT decision) FROM stored_credits") == [(4,)]
+    terms = parse.parse(FIRST, source="playground").earning
+    today, tomorrow = (
+        decide(terms, tap(), at=at, zone="UTC", grants=[Grant(slot, 1) for slot in slots])[0]
+        for at in (NOON, NOON + DAY)
+        for slots in [wanted(terms, tap(), at=at, zone="UTC")]
+    )
+    shared = shared_decisions.SharedDecisions()
+    await shared.share(services.db, [today, today])
+    assert shared.number_of(today) == 1
+    await shared.share(services.db, [tomorrow, tomorrow])
+    assert (shared.number_of(today), shared.number_of(tomorrow)) == (None, 2)
+    await shared.share(services.db, [today])
+    assert shared.number_of(today) is None, "made once since it was forgotten"
+    await shared.share(services.db, [today])
+    assert shared.number_of(today) == 1, "the one that is stored"
