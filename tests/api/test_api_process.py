@@ -20,7 +20,7 @@ from tests.api.process import HOST, api_process
 from tests.support.eventually import WITHIN_S
 
 STOPS_WITHIN_S = 5.0
-WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'credits'::regclass")
+WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'stored_credits'::regclass")
 
 
 async def test_a_tap_over_real_http(settings: Settings, tmp_path: Path) -> None:

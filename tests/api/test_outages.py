@@ -31,7 +31,7 @@ OTHERS_END = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
-WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'credits'::regclass")
+WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'stored_credits'::regclass")
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +146,7 @@ async def test_readiness_names_credits_that_are_long_overdue(api: Calling) -> No
     member = await api.joined()
     assert await answered(member) == 202
     overdue = text(
-        "UPDATE credits SET due_at = CAST(:now AS timestamptz) - CAST(:late AS interval)"
+        "UPDATE stored_credits SET due_at = CAST(:now AS timestamptz) - CAST(:late AS interval)"
         " WHERE state = 'pending'"
     )
     for late_s, expected in ((55, set()), (65, {"worker"})):

@@ -79,7 +79,7 @@ SELECT c.rule_id, c.points + coalesce(CAST(sum(r.points) AS bigint), 0), c.sourc
 FROM credits c LEFT JOIN reductions r ON r.program_id = c.program_id AND r.member_id = c.member_id
     AND r.credit_id = c.id
 WHERE c.program_id = :program AND c.member_id = :member AND c.id = ANY(:ids)
-GROUP BY c.program_id, c.member_id, c.id
+GROUP BY 1, c.points, 3, 4, 5, 6, 7, c.id
 """
 
 _CREDITS_OF_ORDER = """
