@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
@@ -26,7 +26,7 @@ class Header(Struct, frozen=True):
     kid: str
     alg: str
     b64: bool = True
-    crit: object = None
+    crit: object = UNSET
 
 
 class Token(Struct, frozen=True):
@@ -60,7 +60,7 @@ _decoder = msgspec.json.Decoder(Header)
 def _header(segment: bytes) -> Header:
     """All tokens of a key have the same. Raises Malformed."""
     header = decoded(_octets(segment), _decoder)
-    if header.crit is not None or not header.b64:
+    if header.crit is not UNSET or not header.b64:
         raise Malformed("an extension that is not known")
     return header
 
