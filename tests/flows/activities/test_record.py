@@ -11,11 +11,14 @@ from engage.domain.earning.limits import WindowSlot
 from engage.domain.earning.slots import wanted
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
+from engage.flows.activities.attempt import acting, prepare
+from engage.flows.activities.decisions import Decisions
+from engage.flows.activities.late_days import LateDay
 from engage.flows.activities.record import record
 from engage.flows.reads.home import read_home
 from engage.flows.shop.take_events import take_events
 from engage.gate import keys
-from engage.gate.claims import ClaimStatus, SlotRequest
+from engage.gate.claims import ABSENT, ClaimResult, ClaimStatus, SlotRequest
 from engage.runtime.services import Services
 from tests.support.activities import (
     PROGRAM,
@@ -207,6 +210,21 @@ async def test_what_the_gate_does_not_know_it_need_not_forget(
     answers = await record(services, [act(services, tap(), each) for each in ("m-1", "m-2")])
     assert [days(answer) for answer in answers if isinstance(answer, RecordedActivity)] == [1, 1]
     assert forgotten == ["m-1"], "its claim of yesterday came to nothing"
+
+
+async def test_an_attempt_that_claims_nothing_says_nothing_of_the_gate(services: Services) -> None:
+    await join(services)
+    activity = act(services, tap())
+    by = acting(services, activity, await services.members.get(services.db, PROGRAM, "m-1"))
+    attempt = prepare(activity, by, by.program.earning, Decisions())
+    assert not attempt.take(
+        [(slot, ClaimResult(ClaimStatus.UNKNOWN, left=ABSENT)) for slot in attempt.claims()]
+    )
+    assert attempt.is_absent
+    attempt.late = {slot.rule_id: LateDay(None, 1) for slot in attempt.slots}
+    assert attempt.claims() == []
+    assert attempt.take([])
+    assert not attempt.is_absent, "the gate may have a record that a lost claim has to be taken from"
 
 
 async def test_a_day_after_an_unused_claim_begins_a_streak(services: Services, other: Services) -> None:

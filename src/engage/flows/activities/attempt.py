@@ -135,9 +135,9 @@ class Attempt(Struct):
                 full = self._take_late(late, results)
             if slot is self.slots[0]:
                 self.taken = full
-        unknown = [claim for _, claim in claimed if claim.status == ClaimStatus.UNKNOWN]
-        self.is_absent = len(unknown) == len(claimed) and all(claim.is_absent for claim in unknown)
-        return not unknown
+        # Of a late day without windows nothing is claimed: the gate may have records.
+        self.is_absent = bool(claimed) and all(claim.is_absent for _, claim in claimed)
+        return all(claim.status != ClaimStatus.UNKNOWN for _, claim in claimed)
 
     def _take_late(self, late: LateDay, results: Iterator[tuple[Slot, ClaimResult]]) -> list[WindowSlot]:
         """Take a late day with a place in each window; returns the windows that have none."""
