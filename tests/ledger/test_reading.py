@@ -2,13 +2,14 @@
 
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 
 from engage.flows.activities.record import record
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.ledger.credits import list_credits, list_entries, read_credit
-from engage.ledger.home import EXPIRING, ExpiringPoints, expiring_of, read_homes
+from engage.ledger.home import EXPIRING, ExpiringPoints, read_homes
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.settings import Settings
@@ -102,4 +103,4 @@ async def _ending(services: Services, *, now: datetime, shown: int) -> list[Expi
         )
     assert list(read) == ["m-1"]
     _, (ending,) = read["m-1"]
-    return expiring_of(ending)
+    return msgspec.convert(ending or [], list[ExpiringPoints])

@@ -134,14 +134,6 @@ async def read_homes(
     }
 
 
-def expiring_of(value: Any) -> list[ExpiringPoints]:
-    return msgspec.convert(value or [], list[ExpiringPoints])
-
-
-def waiting_of(value: Any) -> list[WaitingPoints]:
-    return msgspec.convert(value or [], list[WaitingPoints])
-
-
 def streak_shown(value: Any) -> tuple[StreakInLedger | None, list[date]]:
     """The streak, and the frozen days of its run up to its last day, the newest ones if there are many."""
     seq, at, inputs, older_days, days = value or [None] * 5
