@@ -5,9 +5,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from litestar import Router, get
 
 from engage.api.app import app_of
-from engage.api.http.direct import DirectAnswers
+from engage.api.http.application import Application
+from engage.api.http.direct import DirectAnswers, answered_directly
+from engage.api.http.operation import contract
 from tests.api.calling import Caller, Calling
 
 Header = tuple[bytes, bytes]
@@ -138,6 +141,20 @@ async def test_a_failure_is_a_problem_with_a_trace_id(
     answered, answer = await both.answer("GET", "/v1/me", [token])
     assert (answered, answer[0]) == (True, 500)
     assert b'"code":"internal_error"' in answer[2]
+
+
+async def _never(*_: Any) -> Any:
+    raise AssertionError
+
+
+@pytest.mark.parametrize("around", [{"guards": [_never]}, {"middleware": [lambda app: app]}])
+def test_what_is_around_a_handler_cannot_be_skipped(around: dict[str, Any]) -> None:
+    @get("/", opt=contract() | answered_directly(_never))
+    async def handler() -> None: ...
+
+    Application([handler])
+    with pytest.raises(AssertionError, match="would be skipped"):
+        Application([Router("/in", route_handlers=[handler], **around)])
 
 
 HOLDS = "/v1/shop/checkout/holds"

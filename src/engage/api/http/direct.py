@@ -15,6 +15,7 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
 from engage.api.http.answers import Answer
+from engage.api.http.operation import contract_of
 from engage.api.http.problems import to_problem
 
 Responder = Callable[[Scope], Awaitable[Answer[Any]]]
@@ -54,6 +55,8 @@ class DirectAnswers:
             if _OPT in handler.opt
             for method in handler.http_methods
         }
+        for found in self._handlers.values():
+            _check_nothing_is_skipped(found.handler)
 
     async def send(self, scope: Any, receive: Receive, send: Send) -> bool:
         """Answer a request, or return False where Litestar has to."""
@@ -102,6 +105,13 @@ async def _respond(direct: _Direct, scope: Scope, receive: Receive) -> Answer[An
         return await direct.body(scope, receive)
     assert direct.respond is not None
     return await direct.respond(scope)
+
+
+def _check_nothing_is_skipped(handler: HTTPRouteHandler) -> None:
+    """The middleware of Idempotency-Keys does nothing without one. A handler has nothing else around it."""
+    assert not handler.resolve_guards(), f"guards of {handler} would be skipped"
+    of_keys = contract_of(handler).repeat is not None
+    assert len(handler.resolve_middleware()) <= of_keys, f"middleware of {handler} would be skipped"
 
 
 def _parameter(route: HTTPRoute) -> str | None:
