@@ -174,6 +174,7 @@ def key(api: Calling) -> Header:
         (HOLDS, [LENGTH], b"not JSON.", True, 400),
         (HOLDS, [LENGTH, (b"content-type", b"text/plain")], b"not JSON.", True, 400),
         (HOLDS, [], b"", True, 400),
+        (HOLDS, [(b"content-length", b"70000")], b" " * 70_000, True, 413),
         (HOLDS, [LENGTH, (b"idempotency-key", b"k-1")], b"not JSON.", False, 400),
         (HOLDS, [(b"transfer-encoding", b"chunked")], b"not JSON.", False, 400),
         (HOLDS + "/", [LENGTH], b"not JSON.", False, 400),
