@@ -167,9 +167,21 @@ async def planner(module_database: Settings) -> AsyncIterator[AsyncConnection]:
     await db.dispose()
 
 
+async def plan_of(planner: AsyncConnection, path: str) -> list[str]:
+    sql = statement(path).compile(dialect=dialect()).string  # type: ignore[no-untyped-call]  # SQLAlchemy's.
+    plan = await planner.execute(text("SELECT * FROM pg_temp.generic_plan(:sql)"), {"sql": sql})
+    return list(plan.scalars())
+
+
 @pytest.mark.parametrize(("index", "path"), SERVED.items())
 async def test_an_index_serves_its_statement(planner: AsyncConnection, index: str, path: str) -> None:
-    sql = statement(path).compile(dialect=dialect()).string  # type: ignore[no-untyped-call]  # SQLAlchemy's.
-    plan = (await planner.execute(text("SELECT * FROM pg_temp.generic_plan(:sql)"), {"sql": sql})).scalars()
-    lines = list(plan)
+    lines = await plan_of(planner, path)
     assert any(f" {index} " in f"{line} " for line in lines), "\n".join(lines)
+
+
+async def test_readiness_does_not_read_all_credits(planner: AsyncConnection) -> None:
+    """It looks for overdue points and for overdue status, each through the index of pending ones."""
+    lines = await plan_of(planner, "flows.operations.health._WRITE")
+    for index in ("credits_due", "credits_status_due"):
+        assert any(f" {index} " in line for line in lines), "\n".join(lines)
+    assert not any("Seq Scan on stored_credits" in line for line in lines), "\n".join(lines)

@@ -23,10 +23,14 @@ CHECK_TIMEOUT_S: Final = 1.5
 
 # Commits a record of the write-ahead log, and changes no row: a full disk, or a standby that a synchronous
 # commit waits for, stops it as it stops all others. The DELETE is refused by a database that is read-only.
+# Pending points and pending status have an index each, so they are looked for one after the other.
 _WRITE = text("""
 WITH nothing AS (DELETE FROM outbox WHERE false)
 SELECT pg_logical_emit_message(true, 'engage', 'health'),
-       EXISTS (SELECT FROM credits WHERE state = 'pending' AND due_at < :before)
+       EXISTS (SELECT FROM stored_credits WHERE state = 'pending' AND unit IS NULL AND due_at < :before)
+       OR EXISTS (
+           SELECT FROM stored_credits WHERE state = 'pending' AND unit IS NOT NULL AND due_at < :before
+       )
 """)
 
 # A credit that is overdue by more is not late but forgotten: nothing settles.
