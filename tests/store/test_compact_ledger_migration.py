@@ -249,14 +249,24 @@ async def test_lots_go_on_in_their_credits(ledger: Ledger) -> None:
     ]
 
 
-async def test_a_member_of_the_ledger_without_a_balance_gets_one(ledger: Ledger) -> None:
+async def test_a_member_without_a_balance_gets_one(ledger: Ledger) -> None:
+    await ledger.write(
+        "INSERT INTO members (program_id, member_id, country, kind, joined_at, closed_at)"
+        " VALUES ('p', 'idle', 'ES', 'person', :at, NULL), ('p', 'gone', 'ES', 'person', :at, :at)",
+        at=NOON,
+    )
     id_ = await ledger.credit("fuel:1", decided(TAP, NOON), "unknown")
     await ledger.write(ENTRY, member="nobody", seq=1, at=NOON, id=id_)
     before = await read_tables(ledger.db)
     await move(ledger.db, command.upgrade, "head")
     assert await read_tables(ledger.db) == before
-    balances = await rows(ledger.db, "SELECT member_id, active, pending FROM balances ORDER BY 1")
-    assert balances == [("nobody", 0, 0), ("unknown", 0, 0)]
+    balances = await rows(ledger.db, "SELECT member_id, closed, active, pending FROM balances ORDER BY 1")
+    assert balances == [
+        ("gone", True, 0, 0),
+        ("idle", False, 0, 0),
+        ("nobody", False, 0, 0),
+        ("unknown", False, 0, 0),
+    ]
 
 
 async def test_nothing_changes_when_a_row_would_be_lost(ledger: Ledger) -> None:

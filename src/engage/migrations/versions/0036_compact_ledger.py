@@ -132,10 +132,17 @@ INDEXES = (
     "CREATE INDEX entries_of_hold ON stored_entries (account, hold_id) WHERE hold_id IS NOT NULL",
 )
 
-# No row is lost because its member has no balance. The audit compares the empty one with the rows.
+# A member without a balance could earn nothing from now on, and rows of one would be lost. The audit compares
+# the empty balance with the rows.
 BALANCES = """
-INSERT INTO balances (program_id, member_id)
-SELECT program_id, member_id FROM credits UNION SELECT program_id, member_id FROM entries
+INSERT INTO balances (program_id, member_id, closed)
+SELECT program_id, member_id, m.closed_at IS NOT NULL
+FROM (
+    SELECT program_id, member_id FROM members
+    UNION SELECT program_id, member_id FROM credits
+    UNION SELECT program_id, member_id FROM entries
+) r
+LEFT JOIN members m USING (program_id, member_id)
 ON CONFLICT DO NOTHING
 """
 
