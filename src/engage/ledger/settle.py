@@ -2,7 +2,7 @@
 
 Any number of workers may settle at once: each takes credits and balances that no other transaction holds, and
 waits for nothing while it holds a credit. A balance that is in use all the time is waited for, but before any
-credit is locked.
+credit is locked, and by one worker at a time: the others go on with the credits of other members.
 """
 
 from datetime import datetime, timedelta
@@ -33,7 +33,8 @@ SELECT CAST(array_agg(place) AS text) FROM (
 _WAIT = text(f"""
 SELECT count(*) FROM (
     SELECT FROM balances b
-    WHERE b.account IN (SELECT c.account FROM stored_credits c WHERE {_DUE} ORDER BY c.due_at LIMIT :batch)
+    WHERE (SELECT pg_try_advisory_xact_lock(hashtextextended('settlement', 0)))
+      AND b.account IN (SELECT c.account FROM stored_credits c WHERE {_DUE} ORDER BY c.due_at LIMIT :batch)
     ORDER BY b.program_id, b.member_id
     FOR UPDATE
 ) locked
@@ -126,7 +127,7 @@ async def settle_batch(
     `outbox`.
 
     Those that other transactions hold are skipped, and those of members whose balance is held, unless it
-    `waits` for these members first.
+    `waits` for these members first. Nothing is done if another transaction waits already.
 
     They are active from `now`, or each from its own due time when the sandbox's clock passes over
     that (`on_time`); never from before they were accepted. Without `on_time` nothing is done that is not

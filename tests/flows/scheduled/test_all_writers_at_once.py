@@ -21,6 +21,10 @@ from tests.support.database import rows
 
 TURNS = 5
 
+WAITING = """
+SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
+
 
 async def test_spending_settling_correcting_and_merging_at_once(services: Services, other: Services) -> None:
     members = [f"m-{n}" for n in range(TURNS + 4)]
@@ -73,9 +77,25 @@ async def test_points_of_a_member_who_is_busy_become_active(services: Services) 
     async with services.db.begin() as spending:
         await spending.execute(text("SELECT FROM balances WHERE member_id = 'm-1' FOR UPDATE"))
         settling = asyncio.create_task(settle_due(services, now=services.clock.now()))
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        while await rows(services.db, waiting) == [(0,)]:
+        while await rows(services.db, WAITING) == [(0,)]:
             assert not settling.done()
+    assert await settling == 1
+
+
+async def test_one_worker_waits_for_a_member_who_is_busy_and_others_go_on(
+    services: Services, other: Services
+) -> None:
+    await join(services)
+    advance(services, timedelta(hours=6))
+    async with services.db.begin() as spending:
+        await spending.execute(text("SELECT FROM balances WHERE member_id = 'm-1' FOR UPDATE"))
+        settling = asyncio.create_task(settle_due(services, now=services.clock.now()))
+        while await rows(services.db, WAITING) == [(0,)]:
+            assert not settling.done()
+        await join(services, "m-2")
+        advance(services, timedelta(hours=6))
+        assert await settle_due(other, now=other.clock.now()) == 1
+        assert not settling.done()
     assert await settling == 1
 
 
