@@ -22,9 +22,9 @@ from engage.ledger.balances import BalanceChange, OutboxRow
 from engage.schema.time import NOW
 
 # One statement, one round trip: insert credits, move balances, write the outbox, and note whose facts have
-# changed, where something follows from them. Rows are locked in key
-# order, credits (by account) before balances, as by every writer of the ledger, so writers never wait in a
-# circle. Every member has a balance: without one there is no account, and the statement fails.
+# changed, where something follows from them. Rows are locked in key order, credits (by account) before
+# balances, as by every writer of the ledger, so writers never wait in a circle. Every member has a balance:
+# without one there is no account, and the statement fails.
 #
 # A credit takes its source key and its slots in windows together, or none of them: they are in unique indexes
 # of the one row. So is the place of a day among the events of its streak: a day that was counted without the
@@ -34,19 +34,9 @@ from engage.schema.time import NOW
 # under any rule. It is looked up row by row, through an index: an EXISTS could be planned as one scan of all
 # credits.
 _NEW = (
-    *(
-        "account",
-        "id",
-        "source_key",
-        "reference",
-        "rule_id",
-        "decision",
-        "program_version",
-        "points",
-        "state",
-    ),
-    *("activity_at", "accepted_at", "due_at", "expires_at", "why", "of_day", "day_slot", "of_month"),
-    *("month_slot", "lapses_at", "unit", "boost", "beside", "campaign", "streak_seq"),
+    *("account", "id", "source_key", "reference", "rule_id", "decision", "program_version", "points"),
+    *("state", "activity_at", "accepted_at", "due_at", "expires_at", "why", "of_day", "day_slot"),
+    *("of_month", "month_slot", "lapses_at", "unit", "boost", "beside", "campaign", "streak_seq"),
 )
 _INSERT = f"INSERT INTO stored_credits ({', '.join(_NEW)})"
 _VALUES = ", ".join({"state": "'pending'", "accepted_at": NOW}.get(name, f"a.{name}") for name in _NEW)

@@ -18,14 +18,14 @@ from engage.ledger.accept import why_json
 from engage.ledger.decisions import store_decisions
 from engage.runtime.database import one_statement
 
-# Of the newest, in memory.
+# Decisions in memory, the newest ones.
 KEPT: Final = 10_000
 
 _encode = msgspec.json.Encoder().encode
 
 
 class SharedDecisions:
-    """The numbers of the decisions that were made of late. A decision never changes."""
+    """The numbers of the decisions that this process has made lately. A decision never changes."""
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
@@ -33,7 +33,7 @@ class SharedDecisions:
 
     def number_of(self, credit: NewCredit) -> int | None:
         """The number of the decision to grant a credit; None if the credit says itself why."""
-        return self._numbers.get(_key(credit)) if _says_nothing(credit) else None
+        return self._numbers.get(_key(credit)) if _can_be_shared(credit) else None
 
     async def share(self, db: AsyncEngine, credits: Sequence[NewCredit]) -> None:
         """Store the decisions among these that were made before, or that several of these have.
@@ -46,7 +46,7 @@ class SharedDecisions:
         distinct = {id(credit): credit for credit in credits}
         times = Counter(map(id, credits))
         for number, credit in distinct.items():
-            if _says_nothing(credit) and (key := _key(credit)) not in self._numbers:
+            if _can_be_shared(credit) and (key := _key(credit)) not in self._numbers:
                 made[key] += times[number]
                 whys[key] = credit
         if not made:
@@ -63,8 +63,8 @@ class SharedDecisions:
         _drop_oldest(self._made_once)
 
 
-def _says_nothing(credit: NewCredit) -> bool:
-    """True if an activity has no more than its name, so that its decision is nobody's own."""
+def _can_be_shared(credit: NewCredit) -> bool:
+    """True if the activity has no more than its name: then the decision names nothing of the member's own."""
     why = credit.why
     return (
         credit.reference is None

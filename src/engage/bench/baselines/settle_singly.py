@@ -15,7 +15,7 @@ CreditKey = tuple[str, str, UUID]  # Program, member, credit.
 
 _DUE = text("""
 SELECT b.program_id, b.member_id, c.id FROM stored_credits c JOIN balances b USING (account)
-WHERE c.state = 'pending' AND c.due_at <= :now ORDER BY c.due_at LIMIT :limit
+WHERE c.state = 'pending' AND c.unit IS NULL AND c.due_at <= :now ORDER BY c.due_at LIMIT :limit
 """)
 
 _LOCK = text("""
