@@ -117,7 +117,7 @@ async def open_services(
             definitions,
             campaigns,
             members,
-            SharedDecisions(),
+            SharedDecisions(db),
             post_commit,
             payouts,
             beacon,

@@ -3,14 +3,18 @@
 A tap of one market and day, at one length of the streak, is decided alike for everybody. A decision becomes a
 shared one when it is made for the second time, so that one which nobody else has costs nothing more than the
 credit that it belongs to.
+
+A standby that becomes the primary may never have got the newest decisions. Their numbers are those of others
+there, so they are looked up again when a new connection leads to another server.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.earning.credit import NewCredit
@@ -21,21 +25,31 @@ from engage.runtime.database import one_statement
 # Decisions in memory, the newest ones.
 KEPT: Final = 10_000
 
+# The server, and what it was before it was promoted or restored.
+_SERVER = """
+SELECT system_identifier, CASE WHEN NOT pg_is_in_recovery()
+    THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END
+FROM pg_control_system()
+"""
+
 _encode = msgspec.json.Encoder().encode
 
 
 class SharedDecisions:
     """The numbers of the decisions that this process has made lately. A decision never changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, db: AsyncEngine) -> None:
+        self._db = db
         self._numbers: dict[bytes, int] = {}
         self._made_once: dict[bytes, None] = {}
+        self._server: Any = None
+        event.listen(db.sync_engine, "connect", self._note_server)
 
     def number_of(self, credit: NewCredit) -> int | None:
         """The number of the decision to grant a credit; None if the credit says itself why."""
         return self._numbers.get(_key(credit)) if _can_be_shared(credit) else None
 
-    async def share(self, db: AsyncEngine, credits: Sequence[NewCredit]) -> None:
+    async def share(self, credits: Sequence[NewCredit]) -> None:
         """Store the decisions among these that were made before, or that several of these have.
 
         Comes before the transaction that accepts the credits. Raises Unavailable.
@@ -53,7 +67,7 @@ class SharedDecisions:
             return
         repeated = [key for key, count in made.items() if count > 1 or key in self._made_once]
         if repeated:
-            async with one_statement(db) as conn:
+            async with one_statement(self._db) as conn:
                 numbers = await store_decisions(conn, [why_json(whys[key].why) for key in repeated])
             self._numbers.update(zip(repeated, numbers, strict=True))
         for key in repeated:
@@ -61,6 +75,22 @@ class SharedDecisions:
         self._made_once.update(dict.fromkeys(made.keys() - set(repeated)))
         _drop_oldest(self._numbers)
         _drop_oldest(self._made_once)
+
+    def _note_server(self, connection: Any, _record: Any) -> None:
+        try:
+            cursor = connection.cursor()
+            cursor.execute(_SERVER)
+            server = cursor.fetchone()
+            cursor.close()
+            connection.rollback()
+        except BaseException:
+            connection.driver_connection.terminate()
+            raise
+        if server != self._server:
+            self._server = server
+            self._made_once.update(dict.fromkeys(self._numbers))
+            self._numbers.clear()
+            _drop_oldest(self._made_once)
 
 
 def _can_be_shared(credit: NewCredit) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sqlalchemy import text
 
 from engage.domain.earning.decide import decide
 from engage.domain.earning.slots import Grant, wanted
@@ -88,6 +89,25 @@ async def test_processes_that_store_a_decision_at_once_get_the_same(services: Se
     assert len(set(numbers[0])) == 5, "the instant makes no other decision"
 
 
+async def test_a_server_that_never_got_a_decision_gets_it_again(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby became the primary. The numbers of what it lost are those of other decisions there."""
+    await join_all(services, "m-1", "m-2", "m-3", "m-4")
+    await tap_together(services, "m-1", "m-2")
+    (number,) = await rows(services.db, "SELECT id FROM decisions")
+    async with services.db.begin() as conn:
+        await conn.execute(text("DELETE FROM decisions"))
+    monkeypatch.setattr(shared_decisions, "_SERVER", "SELECT 'promoted'")
+    await services.db.dispose()
+    async with one_statement(services.db) as conn:
+        await conn.execute(text("ALTER TABLE decisions ALTER id RESTART"))
+        assert (await store_decisions(conn, ['{"version": "other"}']),) == (list(number),)
+    await tap_together(services, "m-3", "m-4")
+    later = "SELECT why ->> 'rule' FROM credits WHERE rule_id = 'fuel' AND member_id IN ('m-3', 'm-4')"
+    assert await rows(services.db, later) == [("fuel",)] * 2
+
+
 async def test_memory_is_bounded(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_decisions, "KEPT", 1)
     terms = parse.parse(FIRST, source="playground").earning
@@ -96,12 +116,12 @@ async def test_memory_is_bounded(services: Services, monkeypatch: pytest.MonkeyP
         for at in (NOON, NOON + DAY)
         for slots in [wanted(terms, tap(), at=at, zone="UTC")]
     )
-    shared = shared_decisions.SharedDecisions()
-    await shared.share(services.db, [today, today])
+    shared = shared_decisions.SharedDecisions(services.db)
+    await shared.share([today, today])
     assert shared.number_of(today) == 1
-    await shared.share(services.db, [tomorrow, tomorrow])
+    await shared.share([tomorrow, tomorrow])
     assert (shared.number_of(today), shared.number_of(tomorrow)) == (None, 2)
-    await shared.share(services.db, [today])
+    await shared.share([today])
     assert shared.number_of(today) is None, "made once since it was forgotten"
-    await shared.share(services.db, [today])
+    await shared.share([today])
     assert shared.number_of(today) == 1, "the one that is stored"

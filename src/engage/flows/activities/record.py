@@ -181,7 +181,7 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
     if not granted:
         return []
     credits = [credit for attempt in granted for credit in attempt.decided()]
-    await services.shared_decisions.share(services.db, credits)
+    await services.shared_decisions.share(credits)
     # An answer under a key is committed with its credits, and so is the place where an activity and its
     # confirmation meet. All others need one statement and no transaction.
     has_keys = any(attempt.keyed is not None for attempt in granted)
