@@ -55,6 +55,7 @@ async def test_a_decision_is_shared_from_the_second_time_on(services: Services) 
     assert isinstance(alone, dict)
     assert isinstance(second, dict)
     assert alone | {"at": ""} == second | {"at": ""}, "the same, stored in another way"
+    assert [at["at"][-1] for at in (alone, second)] == ["Z", "Z"], "written alike"
     assert second == third
 
 

@@ -218,7 +218,9 @@ LEDGER_VIEWS = {
            coalesce(c.program_version, d.program_version) AS program_version, c.points,
            coalesce(c.unit, 'points') AS unit, c.boost, c.beside, c.campaign, c.state, c.activity_at,
            c.accepted_at, c.due_at, c.active_at, c.expires_at, c.reversed_at,
-           coalesce(c.why, d.why || jsonb_build_object('at', c.activity_at)) AS why,
+           coalesce(c.why, d.why || jsonb_build_object(
+               'at', to_char(c.activity_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+           )) AS why,
            coalesce(c.taken_back, 0) AS taken_back, c.of_day, c.day_slot, c.of_month, c.month_slot,
            c.lapses_at, c.streak_seq, c.account
     FROM stored_credits c
