@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import PIPE, STDOUT
 from contextlib import suppress
 
 import psutil
@@ -14,6 +14,7 @@ from engage.embedded.child_process import engage_command
 from engage.settings import to_environment
 
 SAMPLE_S = 0.1
+FOUND = 1  # The status of a command that found something broken.
 MIB = 1024 * 1024
 
 
@@ -31,11 +32,13 @@ class CommandRun(Struct, frozen=True):
         return f"at most {self.command_mib:,.0f} MiB, and {self.postgres_mib:,.0f} MiB in PostgreSQL"
 
 
-async def run_command(env: Environment, *arguments: str) -> CommandRun:
-    """Run a command on the installation. Raises BenchmarkFailed if it fails, or finds something broken."""
+async def run_command(env: Environment, *arguments: str, may_find: bool = False) -> CommandRun:
+    """Run a command on the installation. Raises BenchmarkFailed if it fails, or finds something broken unless
+    it `may_find` that.
+    """
     started = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        *engage_command(*arguments), env=to_environment(env.settings), stdout=DEVNULL, stderr=PIPE
+        *engage_command(*arguments), env=to_environment(env.settings), stdout=PIPE, stderr=STDOUT
     )
     command_mib = postgres_mib = 0.0
     ending = asyncio.create_task(process.communicate())
@@ -47,10 +50,11 @@ async def run_command(env: Environment, *arguments: str) -> CommandRun:
     finally:
         if not ending.done():  # The benchmark takes too long, or was interrupted.
             process.kill()
-        _, errors = await ending
+        output, _ = await ending
     seconds = time.perf_counter() - started
-    if code := await process.wait():
-        name, said = " ".join(arguments[:2]), errors.decode(errors="replace").strip()
+    code = await process.wait()
+    if code not in ((0, FOUND) if may_find else (0,)):
+        name, said = " ".join(arguments[:2]), output.decode(errors="replace").strip()
         raise BenchmarkFailed(f"engage {name} ended with {code}: {said}")
     return CommandRun(seconds, command_mib, postgres_mib)
 
