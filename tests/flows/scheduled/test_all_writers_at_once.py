@@ -1,7 +1,8 @@
 """The lot of a credit is in its row, and everybody who writes one waits for others in one order."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from sqlalchemy import text
@@ -71,7 +72,9 @@ async def test_spending_settling_correcting_and_merging_at_once(services: Servic
     await assert_audit_is_clean(services)
 
 
-async def test_points_of_a_member_who_is_busy_become_active(services: Services) -> None:
+@asynccontextmanager
+async def a_worker_waiting_for_a_member(services: Services) -> AsyncIterator[asyncio.Task[int]]:
+    """Settle while the balance of a member, whose points are due, is held until the block ends."""
     await join(services)
     advance(services, timedelta(hours=6))
     async with services.db.begin() as spending:
@@ -79,19 +82,19 @@ async def test_points_of_a_member_who_is_busy_become_active(services: Services) 
         settling = asyncio.create_task(settle_due(services, now=services.clock.now()))
         while await rows(services.db, WAITING) == [(0,)]:
             assert not settling.done()
+        yield settling
+
+
+async def test_points_of_a_member_who_is_busy_become_active(services: Services) -> None:
+    async with a_worker_waiting_for_a_member(services) as settling:
+        pass
     assert await settling == 1
 
 
 async def test_one_worker_waits_for_a_member_who_is_busy_and_others_go_on(
     services: Services, other: Services
 ) -> None:
-    await join(services)
-    advance(services, timedelta(hours=6))
-    async with services.db.begin() as spending:
-        await spending.execute(text("SELECT FROM balances WHERE member_id = 'm-1' FOR UPDATE"))
-        settling = asyncio.create_task(settle_due(services, now=services.clock.now()))
-        while await rows(services.db, WAITING) == [(0,)]:
-            assert not settling.done()
+    async with a_worker_waiting_for_a_member(services) as settling:
         await join(services, "m-2")
         advance(services, timedelta(hours=6))
         assert await settle_due(other, now=other.clock.now()) == 1
