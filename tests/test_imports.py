@@ -54,8 +54,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(("console", "feed", "workers"), BELOW_THE_EDGE),
     "api": BELOW_THE_EDGE | {"console"},
     "embedded": {"settings", "sandbox_secrets"},
-    "cli": BELOW_THE_EDGE | {"embedded", "api", "feed", "workers", "bench"},
+    "cli": BELOW_THE_EDGE | {"embedded", "api", "feed", "workers", "bench", "torture"},
     "bench": BELOW_THE_EDGE | {"embedded", "api", "console", "feed"},
+    "torture": BELOW_THE_EDGE | {"embedded"},
 }
 
 # Modules of the feed without input and output: events in, actions out.
@@ -256,6 +257,7 @@ def test_servers_of_our_own_are_for_one_machine_only() -> None:
         "embedded",
         "cli",
         "bench",
+        "torture",
     }
 
 
@@ -263,7 +265,7 @@ def test_text_from_outside_is_decoded_in_one_place() -> None:
     """All else that decodes JSON reads what this installation wrote itself."""
     decoding = [file for file in SOURCES if layer_of(file) != "decoding" and _decodes(file)]
     found = {str(file.relative_to(ENGAGE)) for file in decoding if file.is_relative_to(ENGAGE)}
-    assert {name for name in found if not name.startswith("bench/")} == OWN_TEXT
+    assert {name for name in found if not name.startswith(("bench/", "torture/"))} == OWN_TEXT
     assert [
         str(found) for found in ALL if found.module == "tomllib" and layer_of(found.file) != "decoding"
     ] == []

@@ -32,6 +32,7 @@ COMMANDS = {
     "worker": ("engage.cli.processes:worker", "Do the work that is due, such as settlement."),
     "migrate": ("engage.cli.processes:migrate", "Update the database's tables."),
     "bench": ("engage.cli.bench:bench", "Measure this machine."),
+    "torture": ("engage.cli.torture:torture", "Break an installation and check its promises."),
     "openapi": ("engage.cli.openapi:openapi", "Write the HTTP contract."),
 }
 PANELS = {
@@ -41,7 +42,7 @@ PANELS = {
         *("audit", "draw", "game", "payouts", "rebuild", "report"),
     ],
     "Single processes, configured by environment variables": ["api", "feed", "worker", "migrate"],
-    "For developers": ["bench", "openapi"],
+    "For developers": ["bench", "torture", "openapi"],
 }
 
 

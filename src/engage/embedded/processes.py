@@ -26,7 +26,7 @@ def api(folder: DataFolder, settings: Settings) -> ProcessSpec:
 
 def feed(folder: DataFolder, settings: Settings) -> ProcessSpec:
     async def alive() -> bool:
-        return (await _get_from(settings.feed_host, settings.feed_port, LIVE))[0] == 200
+        return (await get_from(settings.feed_host, settings.feed_port, LIVE))[0] == 200
 
     return _spec(FEED, folder, settings, settings.feed_port, alive, stop_order=0, liveness=folder.alive)
 
@@ -49,10 +49,10 @@ async def migrate(folder: DataFolder, settings: Settings) -> None:
 
 async def get(settings: Settings, path: str) -> tuple[int, str]:
     """GET from the API. Return the status, 0 without a response, and the body unless the status is 200."""
-    return await _get_from(settings.api_host, settings.api_port, path)
+    return await get_from(settings.api_host, settings.api_port, path)
 
 
-async def _get_from(host: str, port: int, path: str) -> tuple[int, str]:
+async def get_from(host: str, port: int, path: str) -> tuple[int, str]:
     return await asyncio.to_thread(_get, reachable(host), port, path)
 
 

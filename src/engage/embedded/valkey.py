@@ -47,16 +47,21 @@ class Valkey(msgspec.Struct, frozen=True):
     port: int
 
 
-def prepare(folder: DataFolder, *, durable: bool = True) -> Valkey:
-    """Write the configuration. The folder must be locked. Raises InstallationError."""
+def prepare(folder: DataFolder, *, durable: bool = True, part: str = "") -> Valkey:
+    """Write the configuration. The folder must be locked. `part` names one of several servers, each with its
+    own files. Raises InstallationError.
+    """
     port = free_port(HOST)
+    files = folder.valkey / part
+    files.mkdir(mode=0o700, exist_ok=True)
+    name = f"valkey-{part}" if part else NAME
     settings = SETTINGS | {
         "port": str(port),
-        "dir": quoted(folder.valkey),
+        "dir": quoted(files),
         "appendfsync": "everysec" if durable else "no",
     }
     lines = "".join(f"{name} {value}\n" for name, value in settings.items())
-    configuration = folder.valkey / "valkey.conf"
+    configuration = files / "valkey.conf"
     write_private(configuration, lines.encode())
 
     async def ready() -> bool:
@@ -66,10 +71,10 @@ def prepare(folder: DataFolder, *, durable: bool = True) -> Valkey:
         return await _answers(port) != ""
 
     process = ProcessSpec(
-        name=NAME,
+        name=name,
         command=[str(_program()), str(configuration)],
-        log=folder.logs / "valkey.log",
-        directory=folder.valkey,
+        log=folder.logs / f"{name.lower()}.log",
+        directory=files,
         environment={FOLDER_VARIABLE: str(folder.path)},
         ready=ready,
         alive=alive,

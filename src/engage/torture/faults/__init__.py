@@ -1,0 +1,1 @@
+"""Faults: a module a kind, and a table of all by name."""
