@@ -54,7 +54,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(("console", "feed", "workers"), BELOW_THE_EDGE),
     "api": BELOW_THE_EDGE | {"console"},
     "embedded": {"settings", "sandbox_secrets"},
-    "cli": BELOW_THE_EDGE | {"embedded", "api", "feed", "workers", "bench", "torture"},
+    "doctor": BELOW_THE_EDGE | {"api", "feed"},
+    "cli": BELOW_THE_EDGE | {"embedded", "doctor", "api", "feed", "workers", "bench", "torture"},
     "bench": BELOW_THE_EDGE | {"embedded", "api", "console", "feed"},
     "torture": BELOW_THE_EDGE | {"embedded"},
 }

@@ -27,6 +27,7 @@ COMMANDS = {
     "report": ("engage.cli.report:report", "Report what points are owed, at any past instant."),
     "import": ("engage.cli.import_:import_", "Import members and opening balances from a CSV file."),
     "segment": ("engage.cli.segment:segment", "Import lists of members for campaigns from CSV files."),
+    "doctor": ("engage.cli.doctor:doctor", "Say what is wrong with an installation, and what to do."),
     "api": ("engage.cli.processes:api", "Serve the HTTP API."),
     "feed": ("engage.cli.processes:feed", "Serve the websocket feed."),
     "worker": ("engage.cli.processes:worker", "Do the work that is due, such as settlement."),
@@ -36,7 +37,7 @@ COMMANDS = {
     "openapi": ("engage.cli.openapi:openapi", "Write the HTTP contract."),
 }
 PANELS = {
-    "On one machine": ["up"],
+    "On one machine": ["up", "doctor"],
     "Programs and points": [
         *("program", "campaign", "segment", "import", "keys", "operators"),
         *("audit", "draw", "game", "payouts", "rebuild", "report"),

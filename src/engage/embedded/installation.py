@@ -131,22 +131,25 @@ async def open_installation(path: Path | None) -> AsyncIterator[Settings]:
     folder = folder_at(path or DEFAULT_FOLDER)
     if not folder.layout.exists():
         raise InstallationError(f"{folder.path} is not a data folder of engage; `engage up` creates one")
-    settings = await _join(folder)
-    if settings is not None:
-        yield settings
+    environment = await running_environment(folder)
+    if environment is not None:
+        yield from_environment(environment)
         return
     async with running_servers(folder.path) as settings:
         yield settings
 
 
-async def _join(folder: DataFolder) -> Settings | None:
-    """Return the settings of the run that has locked the folder, or None if there is none."""
+async def running_environment(folder: DataFolder) -> dict[str, str] | None:
+    """Return the environment of the run that has locked the folder, or None if there is none.
+
+    Raises FolderInUse where the run does not become reachable.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + STARTING_S
     while is_locked(folder):
         run = run_file.read(folder)
         if run is not None and run.environment:
-            return from_environment(run.environment)
+            return run.environment
         if loop.time() > deadline:
             raise FolderInUse(folder.path, None)
         await asyncio.sleep(POLL_S)

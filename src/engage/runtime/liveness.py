@@ -1,9 +1,12 @@
 """The signs of life of a process: a heartbeat that other processes read, and a file for its supervisor."""
 
 from collections.abc import Collection
+from functools import lru_cache
+from importlib import metadata
 from typing import Final, Never
 
 from engage.clock import Clock
+from engage.connections.schema_version import newest_version
 from engage.runtime.background import Loops
 from engage.runtime.services import Services
 from engage.signals.topics import Topics
@@ -32,6 +35,12 @@ def problems_of(loops: Loops, clock: Clock) -> list[str]:
     return problems
 
 
+@lru_cache
+def release() -> str:
+    """Name the release of this process: of the package, and of the tables that it works on."""
+    return f"{metadata.version('engage')} (tables {newest_version()})"
+
+
 def works(problems: Collection[str]) -> bool:
     """True if a process with these problems does its work."""
     return all(problem == CLOCK_OFF for problem in problems)
@@ -39,7 +48,7 @@ def works(problems: Collection[str]) -> bool:
 
 async def beat(topics: Topics, loops: Loops, clock: Clock, process: str) -> None:
     """Announce that this process is alive, with its problems. Raises Unavailable."""
-    await topics.heartbeat(process, problems_of(loops, clock))
+    await topics.heartbeat(process, problems_of(loops, clock), release=release())
 
 
 async def send_heartbeats(services: Services, process: str) -> Never:

@@ -75,10 +75,11 @@ class Subscribed(Struct, frozen=True):
 
 
 class Heartbeat(Struct, frozen=True):
-    """A live process, as host:pid, and its loops that do not do their work."""
+    """A live process, as host:pid, its loops that do not do their work, and its release."""
 
     id: str
     problems: list[str]
+    release: str
 
 
 _changes = msgspec.msgpack.Decoder(list[Change])
@@ -161,9 +162,9 @@ class Topics:
         async with answering():
             await self._client.set(CHECK_KEY, 1, ex=HEARTBEAT_TTL_S)
 
-    async def heartbeat(self, process: str, problems: Sequence[str] = ()) -> None:
+    async def heartbeat(self, process: str, problems: Sequence[str] = (), *, release: str = "") -> None:
         """Marks this process, such as "feed", as alive for HEARTBEAT_TTL_S, with the names of its loops that
-        do not do their work. Raises Unavailable.
+        do not do their work, and its release. Raises Unavailable.
         """
         key, me, now = _health_key(process), this_process(), self._clock.wall().timestamp()
         async with answering(), self._client.pipeline(transaction=False) as pipe:
@@ -172,6 +173,8 @@ class Topics:
             pipe.expire(key, HEARTBEAT_TTL_S)
             pipe.hset(_problems_key(process), mapping={me: _encode(list(problems))})
             pipe.expire(_problems_key(process), HEARTBEAT_TTL_S)
+            pipe.hset(_releases_key(process), me, release)
+            pipe.expire(_releases_key(process), HEARTBEAT_TTL_S)
             await pipe.execute()
 
     async def note_done(self, work: str) -> None:
@@ -196,8 +199,16 @@ class Topics:
         async with answering(), self._client.pipeline(transaction=False) as pipe:
             pipe.zrangebyscore(key, now, "+inf")
             pipe.hgetall(_problems_key(process))
-            alive, problems = await pipe.execute()
-        return [Heartbeat(id_.decode(), _names.decode(problems.get(id_, _NO_NAMES))) for id_ in alive]
+            pipe.hgetall(_releases_key(process))
+            alive, problems, releases = await pipe.execute()
+        return [
+            Heartbeat(
+                id_.decode(),
+                _names.decode(problems.get(id_, _NO_NAMES)),
+                releases.get(id_, b"").decode(),
+            )
+            for id_ in alive
+        ]
 
 
 async def _listen(pubsub: PubSub) -> AsyncIterator[list[Change] | Subscribed]:
@@ -236,6 +247,10 @@ def this_process() -> str:
 
 def _problems_key(process: str) -> str:
     return f"engage:health:{process}:problems"
+
+
+def _releases_key(process: str) -> str:
+    return f"engage:health:{process}:releases"
 
 
 def _done_key(work: str) -> str:

@@ -1,0 +1,1 @@
+"""The checks: pure functions on observations, by what they look at."""

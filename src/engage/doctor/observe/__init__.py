@@ -1,0 +1,1 @@
+"""Observing: each module asks one thing, within a deadline, and changes nothing."""

@@ -1,0 +1,128 @@
+"""Read settings from an environment, with every mistake in it."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from engage.doctor.observations import KeySetSeen, SettingProblem, SettingsSeen
+from engage.settings import PREFIX, Settings, SettingsError, from_environment
+from engage.tokens.key_sets import KeyFile, KeySetError, fetch_keys
+
+SERVERS: Final = ("database_url", "state_url", "queue_url", "topics_url")
+
+# Read by other parts than the settings.
+_OTHERS: Final = {"ENGAGE_DATA"}
+
+_SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "database_url": ("postgresql+asyncpg",),
+    "state_url": ("redis", "rediss", "redis+cluster"),
+    "queue_url": ("redis", "rediss"),
+    "topics_url": ("redis", "rediss"),
+}
+
+
+def read_settings(environment: Mapping[str, str]) -> tuple[Settings, SettingsSeen]:
+    """Read what can be read; a server whose URL is missing or does not fit has an empty one."""
+    good: dict[str, str] = {}
+    problems: list[SettingProblem] = []
+    for name in Settings.__struct_fields__:
+        variable = PREFIX + name.upper()
+        if variable in environment:
+            reason = _reason(name, environment[variable])
+            if reason is None:
+                good[variable] = environment[variable]
+            else:
+                problems.append(SettingProblem(variable, reason))
+        elif name in SERVERS:
+            problems.append(SettingProblem(variable, "it is not set"))
+    settings = from_environment({PREFIX + name.upper(): "" for name in SERVERS} | good)
+    return settings, _seen(settings, problems, _unknown(environment))
+
+
+async def read_key_set(settings: Settings) -> KeySetSeen | None:
+    """Read the key set, from where a process would. None without one."""
+    source = settings.jwks
+    if not source or source.startswith("http://"):
+        return None
+    try:
+        keys = await fetch_keys(source) if source.startswith("https://") else KeyFile(Path(source)).read()
+    except KeySetError as error:
+        return KeySetSeen(without_password(source), 0, str(error).replace(source, "it"))
+    return KeySetSeen(without_password(source), len(keys), "")
+
+
+def without_password(url: str) -> str:
+    """The URL without user, password and query: they can be secrets."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return parts.path or url
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"
+
+
+def _reason(name: str, value: str) -> str | None:
+    """Why a value does not fit, without the value."""
+    variable = PREFIX + name.upper()
+    servers = {PREFIX + server.upper(): "" for server in SERVERS}
+    try:
+        from_environment(servers | {variable: value})
+    except SettingsError as error:
+        return str(error).removeprefix(f"{PREFIX}…: ").replace(value, "…") if value else str(error)
+    schemes = _SCHEMES.get(name)
+    try:
+        scheme = urlsplit(value).scheme
+    except ValueError:
+        return "it is no URL"
+    # A Cluster in the wrong place is a finding of its own.
+    if schemes and scheme not in (*schemes, *(() if name == "database_url" else ("redis+cluster",))):
+        return f"it should begin with {' or '.join(f'{each}://' for each in schemes)}"
+    return None
+
+
+def _unknown(environment: Mapping[str, str]) -> dict[str, str]:
+    known = {PREFIX + name.upper() for name in Settings.__struct_fields__} | _OTHERS
+    return {
+        name: next(iter(get_close_matches(name, known, 1, 0.85)), "")
+        for name in sorted(environment)
+        if name.startswith(PREFIX) and name not in known
+    }
+
+
+def _seen(settings: Settings, problems: list[SettingProblem], unknown: dict[str, str]) -> SettingsSeen:
+    missing: Mapping[str, list[str]] = {
+        "momo": _unset(settings, "momo_subscription_key", "momo_user", "momo_key", "momo_environment"),
+    }
+    sign_in = ("oidc_client_id", "oidc_client_secret", "oidc_redirect_url")
+    return SettingsSeen(
+        problems=problems,
+        unknown=unknown,
+        is_sandbox=settings.sandbox is not None,
+        api_host=settings.api_host,
+        feed_host=settings.feed_host,
+        jwks=without_password(settings.jwks),
+        jwt_issuer=settings.jwt_issuer,
+        jwt_audience=settings.jwt_audience,
+        pepper_length=len(settings.pepper),
+        pepper_characters=len(set(settings.pepper)),
+        payouts=settings.payouts,
+        missing_for_payouts=missing.get(settings.payouts, []),
+        missing_for_sign_in=_unset(settings, *sign_in) if settings.has_provider else [],
+        feed_url=without_password(settings.feed_url),
+        state_url_is_queue=bool(settings.state_url)
+        and _server(settings.state_url) == _server(settings.queue_url),
+        queue_is_cluster=settings.queue_url.startswith("redis+cluster:"),
+        topics_is_cluster=settings.topics_url.startswith("redis+cluster:"),
+    )
+
+
+def _unset(settings: Settings, *names: str) -> list[str]:
+    values: dict[str, Any] = msgspec.structs.asdict(settings)
+    return [PREFIX + name.upper() for name in names if not values[name]]
+
+
+def _server(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
