@@ -27,6 +27,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     jwt_issuer: str = "engage"
     jwt_audience: str = "engage"
     jwt_max_age_s: int = 900  # Longest life of a member's token.
+    # Networks of the proxies in front of us, such as 10.0.0.0/8,fd00::/8. They alone may say for whom they
+    # ask, in this header, which they have to write or extend in each request.
+    trusted_proxies: str = ""
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
     pepper: str = ""  # Secret that person references are hashed with; `require_pepper`.
     sandbox: Path | None = None  # The sandbox's secrets; set only by `engage up`.
     payouts: Literal["", "sandbox", "momo"] = ""  # The payout provider; a sandbox has one of its own.

@@ -110,6 +110,18 @@ async def test_any_member_gets_a_token(sandbox: Calling) -> None:
     problem(await sandbox.nobody.post(tokens, {"program": PROGRAM}), 400, "invalid_request")
 
 
+async def test_a_token_of_the_sandbox_names_a_device(sandbox: Calling) -> None:
+    named = {"device": "phone-1", "device_attested": True}
+    made = (await sandbox.nobody.post(MEMBERS, {"program": PROGRAM} | named)).json()
+    again = {"program": PROGRAM, "member_id": made["member_id"], "device": "phone-1"}
+    known = (await sandbox.nobody.post("/v1/sandbox/tokens", again)).json()
+    one, other = (sandbox.api.verifier.verify(each["token"]) for each in (made, known))
+    assert one.device == other.device != b""
+    assert (one.attested, other.attested) == (True, False)
+    wrong = again | {"device": "x" * 129}
+    problem(await sandbox.nobody.post("/v1/sandbox/tokens", wrong), 400, "invalid_request")
+
+
 async def test_a_sandbox_member_has_the_requested_fields(sandbox: Calling) -> None:
     member = await made_up(sandbox, member_id="bea", country="GB", card_numbers=["6000001"])
     assert member.member_id == "bea"

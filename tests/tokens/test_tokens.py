@@ -106,6 +106,39 @@ async def test_a_good_token_identifies_its_member(verifier: TokenVerifier) -> No
     assert member(verifier.verify(token(aud=["others", "engage"]))) == ANA
 
 
+async def test_a_token_may_name_a_device(keys: Path) -> None:
+    """It is known again by a hash, which is another one with another pepper and in another program."""
+    verifier = await open_verifier(settings(keys, pepper="ours"), CLOCK)
+    first = verifier.verify(token(device="9f:A1", device_attested=True))
+    assert first.attested
+    assert len(first.device) == 32
+    again = verifier.verify(token(sub="bea", device="9f:A1"))
+    assert (again.device, again.attested) == (first.device, False)
+    other = await open_verifier(settings(keys, pepper="other"), CLOCK)
+    devices = {
+        first.device,
+        other.verify(token(device="9f:A1")).device,
+        verifier.verify(token(device="9f:A2")).device,
+        verifier.verify(token(device="9f:A1", program="es-mi-points")).device,
+    }
+    assert len(devices) == 4
+
+
+@pytest.mark.parametrize(
+    "unnamed", [{}, {"device": ""}, {"device": " "}, {"device_attested": True}, {"device": None}]
+)
+async def test_without_a_device_nothing_is_attested(verifier: TokenVerifier, unnamed: dict[str, Any]) -> None:
+    found = verifier.verify(token(**{"device_attested": True} | unnamed))
+    assert (found.device, found.attested) == (b"", False)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"device": 7}, {"device": "x" * 129}, {"device": "x", "device_attested": "yes"}]
+)
+async def test_a_device_that_is_none_is_no_token(verifier: TokenVerifier, wrong: dict[str, Any]) -> None:
+    assert refused(verifier, token(**wrong))
+
+
 NOW = int(CLOCK.wall().timestamp())
 
 

@@ -28,6 +28,7 @@ from engage.flows.scheduled.advance_clock import advance_clock
 from engage.runtime.services import Services
 from engage.sandbox_secrets import ConsoleAccount, SandboxSecrets
 from engage.tokens.signing import SANDBOX_LIFETIME, sign
+from engage.tokens.verifier import DEVICE_LENGTH
 
 ADULT_YEARS: Final = 30
 
@@ -58,11 +59,21 @@ class Sandbox(Struct, frozen=True):
     programs: list[SandboxProgram]
 
 
+TokenDevice = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=DEVICE_LENGTH, description="the token's claim `device`: an opaque identifier"
+    ),
+]
+
+
 class SandboxMemberRequest(MemberRegistration, frozen=True, kw_only=True):
     """Defaults: a new id, the program's first country, the birth date of an adult, a new person reference."""
 
     member_id: MemberId | None = None  # type: ignore[assignment]  # Filled in before it is registered.
     country: Country | None = None  # type: ignore[assignment]  # The same.
+    device: TokenDevice | None = None
+    device_attested: bool = False
 
 
 class SandboxMember(Struct, frozen=True):
@@ -74,10 +85,12 @@ class SandboxMember(Struct, frozen=True):
 
 
 class SandboxTokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A member, by program and id."""
+    """A member, by program and id, and the device that the token should name."""
 
     program: ProgramId
     member_id: MemberId
+    device: TokenDevice | None = None
+    device_attested: bool = False
 
 
 class SandboxToken(Struct, frozen=True):
@@ -144,9 +157,10 @@ class SandboxController(Controller):
     async def create_member(self, request: Request[Any, Any, Any]) -> Answer[SandboxMember]:
         """Registers an eligible adult by default, and issues a token."""
         api, secrets = _open(request.scope)
-        registration = _registration(api.services, await read_json(request, _member))
+        wanted = await read_json(request, _member)
+        registration = _registration(api.services, wanted)
         member = await register_member(api.services, registration)
-        token = _token(api, secrets, member.program, member.member_id)
+        token = _token(api, secrets, member.program, member.member_id, wanted)
         referral = referral_answer(member.referral, language_of(request.scope))
         return answer(SandboxMember(member.member_id, token, referral), 201)
 
@@ -164,7 +178,7 @@ class SandboxController(Controller):
         wanted = await read_json(request, _token_request)
         api.services.programs.get(wanted.program)
         await api.services.members.get(api.services.db, wanted.program, wanted.member_id)
-        return answer(SandboxToken(_token(api, secrets, wanted.program, wanted.member_id)), 201)
+        return answer(SandboxToken(_token(api, secrets, wanted.program, wanted.member_id, wanted)), 201)
 
     @post(
         "/clock",
@@ -193,7 +207,13 @@ def _open(scope: Scope) -> tuple[Api, SandboxSecrets]:
     return api, api.sandbox
 
 
-def _token(api: Api, secrets: SandboxSecrets, program_id: str, member_id: str) -> str:
+def _token(
+    api: Api,
+    secrets: SandboxSecrets,
+    program_id: str,
+    member_id: str,
+    wanted: SandboxMemberRequest | SandboxTokenRequest,
+) -> str:
     settings = api.services.settings
     return sign(
         secrets,
@@ -202,6 +222,8 @@ def _token(api: Api, secrets: SandboxSecrets, program_id: str, member_id: str) -
         SANDBOX_LIFETIME,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
+        device=wanted.device,
+        attested=wanted.device_attested,
     )
 
 

@@ -21,6 +21,7 @@ from engage.runtime.database import COMMAND_TIMEOUT_S, check_schema, open_databa
 from engage.runtime.database_clock import ClockFollower
 from engage.runtime.definition_cache import DefinitionCache
 from engage.runtime.member_cache import MemberCache
+from engage.runtime.origins import Origins
 from engage.runtime.payout_provider import open_provider
 from engage.runtime.post_commit import PostCommit
 from engage.runtime.program_cache import ProgramCache
@@ -55,6 +56,7 @@ class Services(Struct, frozen=True):
     payouts: PayoutProvider | None
     beacon: Beacon
     loops: Loops
+    origins: Origins
 
     async def follow_clock(self) -> None:
         """Set the clock by the database's. Raises Unavailable."""
@@ -70,6 +72,7 @@ async def open_services(
     `command_timeout_s` is that of `open_database`. The program cache is empty until its first refresh: a
     process that decides calls `programs.refresh` before it serves. Raises SettingsError.
     """
+    origins = Origins(settings)
     clock = clock or Clock()
     follower = ClockFollower(clock, settings)
     async with AsyncExitStack() as stack:
@@ -122,4 +125,5 @@ async def open_services(
             payouts,
             beacon,
             loops,
+            origins,
         )

@@ -20,10 +20,14 @@ def sign(
     *,
     issuer: str = "engage",
     audience: str = "engage",
+    device: str | None = None,
+    attested: bool = False,
 ) -> str:
-    """Return a token of a member, good from now on for `lifetime` by the machine's clock."""
+    """Return a token of a member, good from now on for `lifetime` by the machine's clock. It may name the
+    member's `device`, which is `attested` where the provider knows what it is.
+    """
     issued_at = int(machine_time().timestamp())
-    claims = {
+    claims: dict[str, object] = {
         "iss": issuer,
         "aud": audience,
         "sub": member_id,
@@ -31,6 +35,8 @@ def sign(
         "iat": issued_at,
         "exp": issued_at + int(lifetime.total_seconds()),
     }
+    if device is not None:
+        claims |= {"device": device, "device_attested": attested}
     key = _signing_key(tuple(sorted(secrets.signing_key.items())))
     return jwt.encode(claims, key, key.algorithm_name, headers={"kid": secrets.signing_key["kid"]})
 

@@ -19,6 +19,7 @@ from engage.decoding.malformed import Malformed
 from engage.domain.activity import MemberId
 from engage.domain.document.fields import ProgramId
 from engage.domain.identity import Identity
+from engage.domain.referrals.traits import trait_hash
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.settings import Settings, SettingsError
 from engage.tokens.compact import TOKEN_BYTES, decoded, parse
@@ -31,6 +32,9 @@ TOKENS_CACHED: Final = 100_000
 REFETCH_AFTER_S: Final = 30.0
 # A set this old is read again although no key is missing: keys are also withdrawn.
 STALE_AFTER_S: Final = 600.0
+
+# Characters of the claim `device`.
+DEVICE_LENGTH: Final = 128
 
 # The provider's clock may be ahead of ours by this much.
 SKEW_S: Final = 30
@@ -47,6 +51,8 @@ class _Claims(Struct, frozen=True):
     aud: str | list[str]
     nbf: Annotated[int, Meta(ge=0, le=2**40)] = 0
     jti: str = ""
+    device: Annotated[str, Meta(max_length=DEVICE_LENGTH)] | None = None
+    device_attested: bool | None = None
 
 
 _claims = msgspec.json.Decoder(_Claims)
@@ -103,7 +109,15 @@ class TokenVerifier:
         except Malformed as error:
             raise unauthorized(f"malformed: {error}") from None
         self._check(claims)
-        return Identity(claims.program, claims.sub, claims.exp, key.thumbprint)
+        return self._identity(claims, key)
+
+    def _identity(self, claims: _Claims, key: Key) -> Identity:
+        """Only a keyed hash of a device is kept. That of the trait is the same one."""
+        device = claims.device and trait_hash(
+            claims.program, "device", claims.device, pepper=self._settings.pepper
+        )
+        attested = bool(device and claims.device_attested)
+        return Identity(claims.program, claims.sub, claims.exp, key.thumbprint, device or b"", attested)
 
     def _check(self, claims: _Claims) -> None:
         """Raises Refusal unauthorized where a token is not for us, or not for now."""

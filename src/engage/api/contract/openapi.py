@@ -76,7 +76,9 @@ _CONFIG: Final = OpenAPIConfig(
                 type="http",
                 scheme="bearer",
                 bearer_format="JWT",
-                description="A token of the shop's identity provider, with `sub` (the member) and `program`.",
+                description="A token of the shop's identity provider, with `sub` (the member) and `program`. "
+                "It may name the member's device: `device`, an opaque identifier of at most 128 characters, "
+                "and `device_attested`, true where the provider has checked what it is.",
             ),
             "shop": SecurityScheme(
                 type="http",

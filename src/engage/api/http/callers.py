@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from litestar.types import ASGIApp, Scope
 from msgspec.structs import replace
 
-from engage.api.http.context import Api, started_api_of
+from engage.api.http.context import Api, api_of, started_api_of
 from engage.api.http.idempotency import idempotency
 from engage.api.http.problems import BODY_BYTES, FieldError, invalid
-from engage.domain.identity import Identity
+from engage.domain.identity import Identity, Origin
 from engage.domain.keys import member_caller
 from engage.domain.refusals import Code, Refusal
 from engage.flows.members.profile import SeveralPrograms, program_of
@@ -26,6 +26,14 @@ def member_of(scope: Scope) -> tuple[Api, Identity]:
     caller = api.verifier.verify(_bearer(scope))
     member_id = api.services.members.current_id(caller.program_id, caller.member_id)
     return api, caller if member_id == caller.member_id else replace(caller, member_id=member_id)
+
+
+def origin_of(scope: Scope, member: Identity) -> Origin:
+    """Find where a member's request comes from: the device of the token, and the network of the client."""
+    client = scope["client"]
+    return api_of(scope).services.origins.origin(
+        member, "" if client is None else client[0], scope["headers"]
+    )
 
 
 def as_unauthorized(refusal: Refusal) -> Refusal:

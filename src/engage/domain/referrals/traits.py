@@ -1,5 +1,7 @@
-"""Traits in one form: a device or an address is known again however it is written."""
+"""Traits in one form and as keyed hashes: a device or an address is known again however it is written."""
 
+import hashlib
+import hmac
 import unicodedata
 from typing import Annotated
 
@@ -40,3 +42,11 @@ def trait_form(kind: Trait, text: str) -> str:
     if kind != "address":
         return form
     return "".join(c for c in form if unicodedata.category(c)[0] in "LN")
+
+
+def trait_hash(program_id: str, kind: Trait, text: str, *, pepper: str) -> bytes | None:
+    """Return the keyed hash of a trait, which is another one in each program; None if nothing is left."""
+    form = trait_form(kind, text)
+    if not form:
+        return None
+    return hmac.digest(pepper.encode(), f"{program_id}\0{kind}\0{form}".encode(), hashlib.sha256)

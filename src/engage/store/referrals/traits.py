@@ -1,7 +1,5 @@
 """Traits of members: keyed hashes by which two members are recognised as one person."""
 
-import hashlib
-import hmac
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
@@ -11,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.keys import MemberKey
 from engage.domain.referrals.referral import Trait
-from engage.domain.referrals.traits import trait_form
+from engage.domain.referrals.traits import trait_hash
 from engage.schema.referrals import member_traits as table
 from engage.schema.rows import Batch
 
@@ -54,7 +52,11 @@ async def add_traits(
     """Store hashes of what a member has or had, each once, the newest KEPT of a kind. What the member's own
     row has, such as the phone number, need not be stored.
     """
-    hashed = {(kind, found) for kind, written in traits if (found := _hash(key[0], kind, written, pepper))}
+    hashed = {
+        (kind, found)
+        for kind, written in traits
+        if (found := trait_hash(key[0], kind, written, pepper=pepper))
+    }
     if not hashed:
         return
     of_member = {"program_id": key[0], "member_id": key[1]}
@@ -69,13 +71,9 @@ async def shared_traits(
     one, other = members
     has: dict[str, set[tuple[Trait, bytes | None]]] = {one: set(), other: set()}
     for row in await conn.execute(_READ, {"program_id": program_id, "member_ids": [one, other]}):
-        hashed = row.hash if row.number is None else _hash(program_id, row.kind, row.number, pepper)
+        if row.number is None:
+            hashed = row.hash
+        else:
+            hashed = trait_hash(program_id, row.kind, row.number, pepper=pepper)
         has[row.member_id].add((row.kind, hashed))
     return {kind for kind, _ in has[one] & has[other]}
-
-
-def _hash(program_id: str, kind: Trait, written: str, pepper: str) -> bytes | None:
-    form = trait_form(kind, written)
-    if not form:
-        return None
-    return hmac.digest(pepper.encode(), f"{program_id}\0{kind}\0{form}".encode(), hashlib.sha256)

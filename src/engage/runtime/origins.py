@@ -1,0 +1,45 @@
+"""Origins of requests: networks of clients, known by keyed hashes only."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from engage.connections.networks import client_address, network_name, parse_networks
+from engage.domain.identity import Identity, Origin
+from engage.settings import Settings, SettingsError
+
+HASH_BYTES: Final = 16
+NETWORKS_CACHED: Final = 65_536
+
+Headers = Iterable[tuple[bytes, bytes]]  # Names in lower case.
+
+
+class Origins:
+    """Finds the networks of clients. Costs nothing until asked. Raises SettingsError for a wrong list."""
+
+    def __init__(self, settings: Settings) -> None:
+        try:
+            self._trusted = parse_networks(settings.trusted_proxies)
+        except ValueError as error:
+            raise SettingsError(f"ENGAGE_TRUSTED_PROXIES: {error}") from error
+        self._header = settings.forwarded_header
+        self._name = settings.forwarded_header.encode()
+        key = settings.pepper.encode()
+        self._hash = lru_cache(NETWORKS_CACHED)(
+            lambda name: hmac.digest(key, b"network\0" + name.encode(), hashlib.sha256)[:HASH_BYTES]
+        )
+
+    def network(self, peer: str, headers: Headers) -> bytes:
+        """Return the keyed hash of the network of a client; that of nothing where it has no address.
+
+        `peer` is the address of the connection. Headers count only if it is that of a trusted proxy.
+        """
+        sent = (value for name, value in headers if name == self._name) if self._trusted else ()
+        address = client_address(peer, self._header, sent, self._trusted)
+        return self._hash("" if address is None else network_name(address))
+
+    def origin(self, member: Identity, peer: str, headers: Headers) -> Origin:
+        """Return where a member's request comes from."""
+        return Origin(member.device, member.attested, self.network(peer, headers))
