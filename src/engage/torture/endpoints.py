@@ -5,7 +5,7 @@ from msgspec import Struct
 
 class Endpoints(Struct, frozen=True, kw_only=True):
     """`apis`: base URLs of APIs that serve the same installation. `database_url` leads to PostgreSQL
-    directly, past the proxies, for the checks.
+    directly, past the proxies, for the checks. `environment`: that of `engage` on the command line.
     """
 
     apis: tuple[str, ...]
@@ -15,3 +15,4 @@ class Endpoints(Struct, frozen=True, kw_only=True):
     approver_key: str
     database_url: str
     programs: tuple[str, ...]
+    environment: dict[str, str] = {}

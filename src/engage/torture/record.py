@@ -1,36 +1,42 @@
-"""Requests of clients and their answers, in order: the checks' only evidence of what was promised."""
+"""What clients sent and were answered, in order: the only evidence that the checks have of promises made."""
 
 import time
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from msgspec import Struct
 
 
 class Sent(Struct, frozen=True, kw_only=True, tag=True):
-    """A request. `at` is monotonic, in seconds. `repeat_of`: the request that this one repeats."""
+    """A request. `at` is monotonic, in seconds. `repeat_of`: the request that this repeats, word for word.
+
+    `operation`: its id in the OpenAPI. `api`: the number of the API that it went to.
+    """
 
     id: int
     at: float
     member: str
     method: str
     path: str
-    body: object = None
+    body: Any = None
     idempotency_key: str | None = None
     repeat_of: int | None = None
+    actor: str = ""
+    operation: str = ""
+    api: int = 0
 
 
 class Answered(Struct, frozen=True, kw_only=True, tag=True):
-    """The answer to a request, with the headers that matter."""
+    """The answer to a request, with the headers that matter. `body`: decoded where it is JSON."""
 
     sent_id: int
     at: float
     status: int
     headers: dict[str, str]
-    body: object
+    body: Any
 
 
 class Lost(Struct, frozen=True, kw_only=True, tag=True):
@@ -47,20 +53,38 @@ class Pushed(Struct, frozen=True, kw_only=True, tag=True):
     at: float
     member: str
     socket: int
-    message: object
+    message: Any
 
 
-Line = Sent | Answered | Lost | Pushed
+class Opened(Struct, frozen=True, kw_only=True, tag=True):
+    """A connection to the feed. `resumed`: the highest `seq` that the client said it had seen."""
+
+    at: float
+    member: str
+    socket: int
+    resumed: int | None = None
+
+
+class Closed(Struct, frozen=True, kw_only=True, tag=True):
+    """The end of a connection to the feed. `code` of the close frame, or None where none came."""
+
+    at: float
+    member: str
+    socket: int
+    code: int | None
+
+
+Line = Sent | Answered | Lost | Pushed | Opened | Closed
 
 
 class Record:
-    """Append-only. Each line is written to a file of JSON lines too."""
+    """Append-only. Each line is written to a file of JSON lines too, where there is one."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None = None) -> None:
         self.lines: list[Line] = []
         self._ids = count(1)
         self._encoder = msgspec.json.Encoder()
-        self._file = file.open("wb")
+        self._file = None if file is None else file.open("wb")
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +92,8 @@ class Record:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def new_id(self) -> int:
         return next(self._ids)
@@ -78,4 +103,14 @@ class Record:
 
     def add(self, line: Line) -> None:
         self.lines.append(line)
-        self._file.write(self._encoder.encode(line) + b"\n")
+        if self._file is not None:
+            self._file.write(self._encoder.encode(line) + b"\n")
+
+
+def read_record(file: Path) -> Record:
+    """The record that was written to a file, to judge it again."""
+    record = Record()
+    decoder = msgspec.json.Decoder(Line)
+    for text in file.read_bytes().splitlines():
+        record.add(decoder.decode(text))
+    return record

@@ -179,6 +179,7 @@ def _processes(folder: DataFolder, settings: Settings, links: Links) -> tuple[En
         approver_key=secrets.approver_key,
         database_url=settings.database_url,
         programs=tuple(dict.fromkeys([*programs, DEMO_STORE])),
+        environment=to_environment(settings),
     )
     return endpoints, specs
 

@@ -1,31 +1,30 @@
 """Judge an installation from outside, by what its clients were answered."""
 
-from msgspec import Struct
+from typing import Final
 
+import httpx
+
+from engage.torture.checks.books import read_books
+from engage.torture.checks.broken import Broken
+from engage.torture.checks.evidence import Evidence
+from engage.torture.checks.promises import judge
 from engage.torture.endpoints import Endpoints
-from engage.torture.record import Answered, Record
+from engage.torture.members.actions import PROGRAM
+from engage.torture.record import Record
 
-EXPECTED_5XX = 503
+__all__ = ["Broken", "check"]
 
-
-class Broken(Struct, frozen=True):
-    """A promise that was not kept. `story_ids`: the requests that show it."""
-
-    promise: str
-    story_ids: tuple[int, ...]
-    text: str
+SETTLING: Final = "PT10M"
+LIMIT_S: Final = 60.0
 
 
 async def check(endpoints: Endpoints, record: Record) -> list[Broken]:
-    """Return the promises that were broken. The members have stopped, and all that was due is done."""
-    return list(_server_errors(record))
-
-
-def _server_errors(record: Record) -> list[Broken]:
-    return [
-        Broken("no 5xx but 503 with Retry-After", (line.sent_id,), f"{line.status}: {line.body}")
-        for line in record.lines
-        if isinstance(line, Answered)
-        and line.status >= 500
-        and not (line.status == EXPECTED_5XX and "retry-after" in line.headers)
-    ]
+    """Return the promises that were broken. The members have stopped. Time passes first, so that all is done
+    that falls due, and that the last requests have left to do.
+    """
+    async with httpx.AsyncClient(base_url=endpoints.apis[0], timeout=LIMIT_S) as http:
+        advanced = await http.post("/v1/sandbox/clock", json={"advance": SETTLING})
+        advanced.raise_for_status()
+        contract = (await http.get("/openapi.json")).raise_for_status().json()
+    books = await read_books(endpoints.database_url, PROGRAM)
+    return judge(Evidence(record.lines, books, contract))

@@ -1,65 +1,74 @@
 """Simulated members, who use an installation until they are stopped."""
 
 import asyncio
-import random
-from contextlib import suppress
+from random import Random
+from typing import Final
 
 import httpx
 
 from engage.torture.endpoints import Endpoints
-from engage.torture.record import Answered, Lost, Record, Sent
+from engage.torture.members.actor import Actor
+from engage.torture.members.client import Client
+from engage.torture.members.pace import Pace
+from engage.torture.members.publish import publish_program, read_time
+from engage.torture.members.sandbox_time import let_time_pass
+from engage.torture.record import Record
 
-PROGRAM = "demo-store"
-COUNT = 5
-ANSWER_S = 15.0
-PAUSE_S = 0.05
-
-
-async def live(endpoints: Endpoints, seed: int, record: Record, stop: asyncio.Event) -> None:
-    """Let members tap until `stop` is set. Every answer and every loss is in the record."""
-    async with asyncio.TaskGroup() as group:
-        for number in range(COUNT):
-            group.create_task(_tap(endpoints, random.Random(f"{seed}/{number}"), record, stop))  # noqa: S311 - replayed.
+ACTORS: Final = 12
+REQUESTS_PER_S: Final = 25.0
+# Patient clients have so long after the end to send again what was lost.
+LAST_S: Final = 20.0
 
 
-async def _tap(endpoints: Endpoints, rng: random.Random, record: Record, stop: asyncio.Event) -> None:
-    async with httpx.AsyncClient(timeout=ANSWER_S) as client:
-        while not stop.is_set():
-            api = rng.choice(endpoints.apis)
-            body = {"program": PROGRAM}
-            answer = await _send(client, record, "", api, "/v1/sandbox/members", body, None)
-            if answer is not None and answer.status_code == 201:
-                joined = answer.json()
-                await _send(client, record, joined["member_id"], api, "/v1/fuel/taps", None, joined["token"])
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), PAUSE_S)
-
-
-async def _send(
-    client: httpx.AsyncClient,
+async def live(
+    endpoints: Endpoints,
+    seed: int,
     record: Record,
-    member: str,
-    api: str,
-    path: str,
-    body: object,
-    token: str | None,
-) -> httpx.Response | None:
-    sent = Sent(id=record.new_id(), at=record.now(), member=member, method="POST", path=path, body=body)
-    record.add(sent)
-    headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    try:
-        answer = await client.post(f"{api}{path}", json=body, headers=headers)
-    except httpx.HTTPError as error:
-        record.add(Lost(sent_id=sent.id, at=record.now(), error=repr(error)))
-        return None
-    kept = {name: answer.headers[name] for name in ("retry-after",) if name in answer.headers}
-    record.add(
-        Answered(
-            sent_id=sent.id,
-            at=record.now(),
-            status=answer.status_code,
-            headers=kept,
-            body=answer.text[:1_000],
-        )
-    )
-    return answer
+    stop: asyncio.Event,
+    *,
+    actors: int = ACTORS,
+    requests_per_s: float = REQUESTS_PER_S,
+) -> None:
+    """Let members do everything there is until `stop` is set, and finish what they are at.
+
+    Each draws from a chance of its own, so one seed makes the same members wish the same; the answers decide
+    the rest.
+    """
+    pace = Pace(requests_per_s)
+    limits = httpx.Limits(max_connections=100, max_keepalive_connections=50)
+    async with httpx.AsyncClient(limits=limits, timeout=None) as http:  # noqa: S113  # Client bounds each request.
+
+        def client(actor: str) -> Client:
+            return Client(http, endpoints, record, pace, chance(seed, f"{actor}/client"), actor)
+
+        operator = client(f"{seed}-operator")
+        await publish_program(operator)
+        clock = await read_time(operator)
+        names = [f"{seed}-member-{number}" for number in range(actors)]
+        tasks = [
+            asyncio.create_task(let_time_pass(client(f"{seed}-clock"), clock, chance(seed, "clock"), stop)),
+            *(
+                asyncio.create_task(Actor(client(name), clock, chance(seed, name)).act(stop))
+                for name in names
+            ),
+        ]
+        await _finish(tasks, stop)
+
+
+def chance(seed: int, of: str) -> Random:
+    """The chance that one actor draws from."""
+    return Random(f"{seed}/{of}")  # noqa: S311  # What it decides can be repeated by its seed.
+
+
+async def _finish(tasks: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    """Wait for the end, and a bounded time more. Raises if one of the tasks has failed."""
+    end = asyncio.create_task(stop.wait())
+    await asyncio.wait([*tasks, end], return_when=asyncio.FIRST_COMPLETED)
+    end.cancel()
+    _, late = await asyncio.wait(tasks, timeout=LAST_S)
+    for task in late:
+        task.cancel()
+    results = await asyncio.gather(*tasks, end, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
