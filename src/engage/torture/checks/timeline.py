@@ -9,6 +9,9 @@ from engage.torture.members.durations import duration
 # A request whose client has given up may run on for so long.
 STILL_RUNS_S = 60.0
 
+# What was accepted so long before an advance may have been committed during it.
+UNDER_WAY = timedelta(seconds=10)
+
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,7 +46,7 @@ class Timeline:
 
         Where that is under way, the time stands still, and jumps at the end.
         """
-        under_way = [to for since, to in self._jumps if since <= accepted_at < to]
+        under_way = [to for since, to in self._jumps if since - UNDER_WAY <= accepted_at < to]
         return max([due_at, *under_way])
 
     def earliest(self, at: float) -> datetime:

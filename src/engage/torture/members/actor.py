@@ -31,6 +31,7 @@ class Actor:
         while known is None and not await stopped(stop, self._rng.random()):
             known = await self._join()
         while known is not None and not await stopped(stop, self._rng.uniform(0.5, 1.5) * PAUSE_S):
+            await self._clock.runs.wait()
             known.now = self._now()
             if self._waiting and self._rng.random() < 0.2:
                 await self._client.repeat(*self._waiting.pop(self._rng.randrange(len(self._waiting))))
