@@ -1,5 +1,6 @@
 """Checks find answers without an action, and actions without an answer."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -155,6 +156,20 @@ def test_points_that_stay_pending_are_found(written: Written) -> None:
     assert written.found(due.never_late) == []
     written.change(credit, state="pending", active_at=None)
     assert len(written.found(due.never_late)) == 1
+
+
+def test_points_that_waited_for_a_sleeping_worker_are_found(written: Written) -> None:
+    credit = written.tap(21)
+    assert credit.due_at is not None
+    written.change(credit, active_at=credit.due_at + timedelta(minutes=6))
+    assert len(written.found(due.never_late)) == 1
+
+
+def test_points_that_were_accepted_while_the_clock_was_advanced_come_with_its_end(written: Written) -> None:
+    credit = written.tap(21)
+    written.advance(BEGAN + timedelta(hours=5))
+    written.change(credit, accepted_at=BEGAN + timedelta(seconds=3), active_at=BEGAN + timedelta(hours=5))
+    assert written.found(due.never_late) == []
 
 
 def test_the_length_of_a_streak_follows_from_the_days(written: Written) -> None:

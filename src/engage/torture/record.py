@@ -1,4 +1,4 @@
-"""What clients sent and were answered, in order: the only evidence that the checks have of promises made."""
+"""Requests and answers in order: the only evidence that the checks have of promises made."""
 
 import time
 from itertools import count

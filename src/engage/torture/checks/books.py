@@ -1,4 +1,4 @@
-"""What the database says after the end, where REST does not show it."""
+"""The rows of the database after the end, where REST does not show them."""
 
 from datetime import datetime
 from typing import Any, Final, TypeVar
