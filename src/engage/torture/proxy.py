@@ -73,15 +73,25 @@ class Proxy:
         finally:
             self.end_silence()
 
-    @contextmanager
-    def refusing(self) -> Iterator[None]:
-        """Accept and end connections during the block, as a proxy does whose server is restarting."""
+    def begin_refusing(self) -> None:
+        """Accept connections and end them, as a proxy does whose server is restarting."""
         self.is_refusing = True
         self.cut()
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        self.begin_refusing()
         try:
             yield
         finally:
             self.is_refusing = False
+
+    def heal(self) -> None:
+        """Forward all bytes again. Connections that were silent stay so."""
+        if self.is_silent:
+            self.end_silence()
+        self.is_refusing = False
+        self.delay_s = 0.0
 
     def cut_at_commit(self, then: Callable[[], None] = lambda: None) -> None:
         """At the next commit of a transaction that wrote something, lose its answer and reset its connection;

@@ -1,45 +1,189 @@
 """One run: members use an installation while a plan breaks it, and checks judge what is left."""
 
 import asyncio
-import contextlib
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+import httpx
+import msgspec
+import psutil
 from msgspec import Struct
 
+from engage.embedded.run_file import FOLDER_VARIABLE
+from engage.flows.operations.audit import audit
+from engage.torture import faketime, private_disk
 from engage.torture.checks import Broken, check
 from engage.torture.members import live
-from engage.torture.plan import Plan
+from engage.torture.plan import Plan, without
+from engage.torture.rebuilding import decides_equally
 from engage.torture.record import Record
-from engage.torture.system import open_system
+from engage.torture.recovery import LIVE_WITHIN_S, Probe
+from engage.torture.rounds import Round, break_by_plan, text_of
+from engage.torture.system import System, open_system
 
-MEMBERS_STOP_S = 30.0
-CHECK_S = 300.0
+MEMBERS_STOP_S = 60.0
+WAITING_S = 300.0  # For what is due, and for the checks, each.
+START_AND_STOP_S = 400.0
+
+# All that members have earned is due by then.
+ALL_IS_DUE = "P45D"
+
+LIVE_AGAIN = f"live again within {LIVE_WITHIN_S:g} s of the last fault"
 
 
-class Result(Struct, frozen=True):
-    """The findings of a run. `folder` keeps the record and the logs."""
+class Result(Struct, frozen=True, kw_only=True):
+    """The findings of a run. `folder` keeps the plan, the record and the logs. `skipped`: faults that this
+    machine does not allow, with the reason.
+    """
 
     plan: Plan
     requests: int
+    rounds: list[Round]
+    skipped: dict[str, str]
     broken: list[Broken]
     folder: str
 
 
-async def run(plan: Plan, *, report: Callable[[str], None]) -> Result:
-    """Raises InstallationError."""
-    root = Path(tempfile.mkdtemp(prefix="engage-torture-"))
+def _ignore(_line: str) -> None:
+    pass
+
+
+async def run(plan: Plan, *, parent: Path | None = None, report: Callable[[str], None] = _ignore) -> Result:
+    """Raises InstallationError, and TimeoutError if anything hangs."""
+    root = Path(tempfile.mkdtemp(prefix="engage-torture-", dir=parent))
+    async with asyncio.timeout(plan.seconds + START_AND_STOP_S + 2 * WAITING_S):
+        with installation_folder(root) as (folder, has_disk):
+            skipped = _impossible(plan, has_disk)
+            plan = without(plan, skipped)
+            (root / "plan.json").write_bytes(msgspec.json.encode(plan))
+            with Record(root / "record.jsonl") as record:
+                result = await _run(root, folder, plan, record, skipped, report)
+            if left := _left(folder):
+                result.broken.append(Broken("no process is left", (), ", ".join(left)))
+    (root / "result.json").write_bytes(msgspec.json.encode(result))
+    return result
+
+
+async def _run(
+    root: Path,
+    folder: Path,
+    plan: Plan,
+    record: Record,
+    skipped: dict[str, str],
+    report: Callable[[str], None],
+) -> Result:
     report("starting an installation")
-    with Record(root / "record.jsonl") as record:
-        async with open_system(root / "installation", on_message=report) as system:
+    has_clocks = any(step.fault == "clock" for step in plan.steps)
+    rounds: list[Round] = []
+    async with open_system(folder, has_clocks=has_clocks, on_message=report) as system:
+        try:
             report(f"{plan.seconds:.0f} s of members and faults, seed {plan.seed}")
-            stop = asyncio.Event()
-            living = asyncio.create_task(live(system.endpoints, plan.seed, record, stop))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(living), plan.seconds)
-            stop.set()
-            await asyncio.wait_for(living, MEMBERS_STOP_S)
-            report("checking")
-            broken = await asyncio.wait_for(check(system.endpoints, record), CHECK_S)
-        return Result(plan, record.new_id() - 1, broken, str(root))
+            probe = Probe(system)
+            async with _members(system, plan.seed, record):
+                await break_by_plan(system, plan, probe, report, rounds)
+            report("waiting for what is due, and checking")
+            broken = [*_late(rounds), *await _checks(system, record, probe)]
+        finally:
+            shutil.copytree(folder / "logs", root / "logs", dirs_exist_ok=True)
+    return Result(
+        plan=plan,
+        requests=record.new_id() - 1,
+        rounds=rounds,
+        skipped=skipped,
+        broken=broken,
+        folder=str(root),
+    )
+
+
+@asynccontextmanager
+async def _members(system: System, seed: int, record: Record) -> AsyncIterator[None]:
+    """Let the members use the installation during the block. Their bugs end it."""
+    stop = asyncio.Event()
+    living = asyncio.create_task(live(system.endpoints, seed, record, stop))
+    block = asyncio.current_task()
+    assert block is not None
+
+    def end_block(task: asyncio.Task[None]) -> None:
+        if not stop.is_set():
+            block.cancel()
+
+    living.add_done_callback(end_block)
+    try:
+        yield
+        stop.set()
+        await asyncio.wait_for(living, MEMBERS_STOP_S)
+    finally:
+        stop.set()
+        living.cancel()
+        with suppress(asyncio.CancelledError):
+            await living
+
+
+async def _checks(system: System, record: Record, probe: Probe) -> list[Broken]:
+    """Wait until all that was due is done, then judge by the clients, the audit and a rebuild."""
+    recovery = await probe.until_live(asyncio.get_running_loop().time())
+    if recovery.missing:
+        return [Broken(LIVE_AGAIN, (), recovery.missing)]
+    async with asyncio.timeout(WAITING_S):
+        await _advance(system)
+    async with asyncio.timeout(WAITING_S):
+        broken = await check(system.endpoints, record)
+        audited = await audit(system.settings)
+        broken += [
+            Broken(f"audit: {finding.check.name}", (), f"{finding.count} rows, such as {finding.rows[:3]}")
+            for finding in audited.broken
+        ]
+        broken += await decides_equally(system)
+    return broken
+
+
+async def _advance(system: System) -> None:
+    """Advance the sandbox's clock until nothing is pending."""
+    async with httpx.AsyncClient(base_url=system.endpoints.apis[0], timeout=WAITING_S) as client:
+        while True:
+            answer = await client.post("/v1/sandbox/clock", json={"advance": ALL_IS_DUE})
+            if answer.status_code == 200:
+                return
+            await asyncio.sleep(1)
+
+
+def _late(rounds: list[Round]) -> list[Broken]:
+    return [Broken(LIVE_AGAIN, (), text_of(each)) for each in rounds if not each.recovery.is_kept]
+
+
+def _impossible(plan: Plan, has_disk: str | None) -> dict[str, str]:
+    """Return why faults of the plan cannot be done on this machine."""
+    faults = {step.fault for step in plan.steps}
+    reasons = {
+        "disk-full": has_disk,
+        "clock": None if faketime.library() else "libfaketime is not installed",
+    }
+    return {name: reason for name, reason in reasons.items() if reason is not None and name in faults}
+
+
+@contextmanager
+def installation_folder(root: Path) -> Iterator[tuple[Path, str | None]]:
+    """Create a folder on a disk of its own, where that is possible; yield it, and why it is not possible."""
+    root.chmod(0o711)  # PostgreSQL's user traverses it.
+    folder = root / "installation"
+    folder.mkdir()
+    reason = private_disk.mount(folder)
+    try:
+        yield folder, reason
+    finally:
+        if reason is None:
+            private_disk.unmount(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _left(folder: Path) -> list[str]:
+    """Return the processes of an installation that are still running."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(FOLDER_VARIABLE) == str(folder):
+                found.append(f"{process.name()} {process.pid}")
+    return found

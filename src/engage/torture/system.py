@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 import msgspec
+from redis.asyncio import Redis
 from sqlalchemy import make_url
 
 from engage import sandbox_secrets
@@ -27,25 +29,17 @@ from engage.embedded.supervisor import Supervisor, start_all
 from engage.flows.operations.install import install
 from engage.programs import DEMO_STORE, names
 from engage.settings import Settings, to_environment
+from engage.torture import faketime
 from engage.torture.endpoints import Endpoints
-from engage.torture.proxy import HOST, Proxy, proxy_to
+from engage.torture.links import Links, open_links
+from engage.torture.parts import APIS, FEED, POSTGRES, PROCESSES, QUEUE, STATE, TOPICS, VALKEYS
+from engage.torture.proxy import HOST, Target
 
-APIS = ("api-1", "api-2")
-FEED = "feed"
-WORKERS = ("worker-1", "worker-2")
-PROCESSES = (*APIS, FEED, *WORKERS)
-POSTGRES = "postgres"
-STATE, QUEUE, TOPICS = "valkey-state", "valkey-queue", "valkey-topics"
-VALKEYS = (STATE, QUEUE, TOPICS)
-SERVERS = (POSTGRES, *VALKEYS)
-
-READY_S = 120.0
+READY_S = 240.0
+SERVER_S = 5.0
 
 # Compiled files outlive the run, as those of an image do: compiling all imports takes longer than a start.
 COMPILED = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(sys.prefix) / "bytecode")}
-
-
-Links = dict[tuple[str, str], Proxy]  # By process and server.
 
 
 class System:
@@ -78,14 +72,32 @@ class System:
             TOPICS: settings.topics_url,
         }[name]
 
+    def valkey(self, name: str) -> Redis:
+        """Return a client of a Valkey server, past the proxies."""
+        client: Redis = Redis.from_url(
+            self.valkey_url(name), socket_timeout=SERVER_S, socket_connect_timeout=SERVER_S
+        )
+        return client
+
+    async def connect(self) -> asyncpg.Connection:
+        """Connect to PostgreSQL, past the proxies."""
+        url = self.settings.database_url.replace("+asyncpg", "")
+        return await asyncpg.connect(url, timeout=SERVER_S, command_timeout=SERVER_S)
+
+    def clock_file(self, process: str) -> Path:
+        return clock_file(self.folder, process)
+
 
 def _ignore(_line: str) -> None:
     pass
 
 
 @asynccontextmanager
-async def open_system(path: Path, *, on_message: Callable[[str], None] = _ignore) -> AsyncIterator[System]:
-    """Run an installation in the folder at `path`, which is created, until the end of the block.
+async def open_system(
+    path: Path, *, has_clocks: bool = False, on_message: Callable[[str], None] = _ignore
+) -> AsyncIterator[System]:
+    """Run an installation in the folder at `path`, which is created, until the end of the block. With
+    `has_clocks`, the clock of each of its machines can be set.
 
     Raises InstallationError.
     """
@@ -108,13 +120,11 @@ async def open_system(path: Path, *, on_message: Callable[[str], None] = _ignore
         supervisor = Supervisor(record, on_message)
         opened.push_async_callback(supervisor.stop)
         await _start_servers(supervisor, postgres, valkeys)
-        links: Links = {}
-        for process in PROCESSES:
-            for server, target in _targets(postgres, valkeys).items():
-                proxy = proxy_to(target, watched=server == POSTGRES)
-                links[process, server] = await opened.enter_async_context(proxy)
+        targets = _targets(postgres, valkeys)
+        watched = [link for link in targets if link.endswith(f"/{POSTGRES}")]
+        links = await opened.enter_async_context(open_links(targets, watched))
         await install(settings)
-        endpoints, specs = _processes(folder, settings, links)
+        endpoints, specs = _processes(folder, settings, links, has_clocks=has_clocks)
         await start_all(*(_start(supervisor, spec) for spec in specs))
         await _wait_until_ready(endpoints)
         yield System(folder, settings, supervisor, endpoints, links)
@@ -132,20 +142,26 @@ def _settings(folder: DataFolder, postgres: pg.Postgres, valkeys: dict[str, vk.V
     )
 
 
-def _targets(postgres: pg.Postgres, valkeys: dict[str, vk.Valkey]) -> dict[str, int | str]:
-    return {
+def _targets(postgres: pg.Postgres, valkeys: dict[str, vk.Valkey]) -> dict[str, Target]:
+    servers: dict[str, Target] = {
         POSTGRES: f"{postgres.sockets}/.s.PGSQL.{pg.PORT}",
         **{name: valkey.port for name, valkey in valkeys.items()},
     }
+    return {f"{process}/{server}": target for process in PROCESSES for server, target in servers.items()}
+
+
+def clock_file(folder: DataFolder, process: str) -> Path:
+    """Return the file by which libfaketime sets a process's clock. It is not on the installation's disk."""
+    return folder.path.parent / f"clock-{process}"
 
 
 def through(settings: Settings, process: str, links: Links) -> Settings:
     """Return the settings of a process whose connections all lead through its proxies."""
     url = make_url(settings.database_url)
-    port = links[process, POSTGRES].port
+    port = links.ports[f"{process}/{POSTGRES}"]
 
     def valkey_url(server: str, database: int) -> str:
-        return f"redis://{HOST}:{links[process, server].port}/{database}"
+        return f"redis://{HOST}:{links.ports[f'{process}/{server}']}/{database}"
 
     return msgspec.structs.replace(
         settings,
@@ -156,7 +172,9 @@ def through(settings: Settings, process: str, links: Links) -> Settings:
     )
 
 
-def _processes(folder: DataFolder, settings: Settings, links: Links) -> tuple[Endpoints, list[ProcessSpec]]:
+def _processes(
+    folder: DataFolder, settings: Settings, links: Links, *, has_clocks: bool
+) -> tuple[Endpoints, list[ProcessSpec]]:
     specs, apis = [], []
     for name in PROCESSES:
         own = through(settings, name, links)
@@ -167,6 +185,8 @@ def _processes(folder: DataFolder, settings: Settings, links: Links) -> tuple[En
         else:
             spec = processes.feed(folder, own) if name == FEED else processes.worker(folder, own)
         environment = {**spec.environment, **COMPILED}
+        if has_clocks:
+            environment |= faketime.environment(clock_file(folder, name))
         log = folder.logs / f"{name}.log"
         specs.append(msgspec.structs.replace(spec, name=name, log=log, environment=environment))
     secrets = sandbox_secrets.read(folder.sandbox)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 _LENGTH = struct.Struct("!i")
 _REQUESTS_WITHOUT_TYPE = {80877103, 80877104}  # SSLRequest, GSSENCRequest: one byte is the answer.
-_WRITES = re.compile(rb"\b(INSERT|UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
+_WRITES = re.compile(rb"\b(INSERT|(?<!FOR )(?<!FOR NO KEY )UPDATE|DELETE|MERGE)\b", re.IGNORECASE)
 
 
 class Wire:
