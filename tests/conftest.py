@@ -6,6 +6,10 @@
 `module_database`  The same, made for the tests of one file.
 `valkey`           A client of an emptied Valkey: state, topics and queue.
 `settings`         `database`, with Valkey emptied: for tests of several packages.
+`cluster`          A Valkey Cluster of three primaries for the whole run.
+`state_url`        A standalone Valkey, then the Cluster, emptied: each test that asks for it runs twice.
+`state`            A client of `state_url`.
+`settings_with_state` `settings`, with the state at `state_url`.
 
 The product's time limits are long (`tests.support.patience`), but with `real_time_limits`.
 """
@@ -25,7 +29,10 @@ from redis.asyncio import Redis
 from sqlalchemy import make_url
 
 from engage.clock import machine_time
+from engage.connections.cluster import open_servers
+from engage.connections.servers import Servers
 from engage.embedded.installation import running_servers
+from engage.embedded.valkey_cluster import Cluster, running_cluster
 from engage.settings import Settings
 from tests.support import (
     generated_cases,  # noqa: F401  # Sets hypothesis up.
@@ -125,6 +132,35 @@ async def valkey(servers: Settings) -> AsyncIterator[Redis]:
     async with Redis.from_url(servers.state_url) as client:
         await client.flushall()
         yield client
+
+
+@pytest.fixture(scope="session")
+async def cluster() -> AsyncIterator[Cluster]:
+    with tempfile.TemporaryDirectory(prefix="engage-cluster-", ignore_cleanup_errors=True) as folder:
+        async with running_cluster(Path(folder), replicas=0) as running:
+            yield running
+
+
+@pytest.fixture(params=["standalone", "cluster"])
+def state_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "cluster":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return cluster.url
+    servers: Settings = request.getfixturevalue("servers")
+    return servers.state_url
+
+
+@pytest.fixture
+async def state(state_url: str) -> AsyncIterator[Servers]:
+    opened = open_servers(state_url)
+    await opened.on_each("FLUSHALL")
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture
+def settings_with_state(database: Settings, valkey: Redis, state_url: str, state: Servers) -> Settings:
+    return msgspec.structs.replace(database, state_url=state_url)
 
 
 @pytest.fixture

@@ -1,16 +1,15 @@
-"""A gate on an empty Valkey."""
+"""A gate on an empty Valkey, standalone and a Cluster."""
 
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Redis
 
+from engage.connections.servers import Servers
 from engage.gate.client import Gate, open_gate
-from engage.settings import Settings
 
 
 @pytest.fixture
-async def gate(servers: Settings, valkey: Redis) -> AsyncIterator[Gate]:
-    opened = open_gate(servers.state_url)
+async def gate(state_url: str, state: Servers) -> AsyncIterator[Gate]:
+    opened = open_gate(state_url)
     yield opened
     await opened.close()

@@ -1,29 +1,17 @@
 """Boards in Valkey stand in the right order, whatever comes twice, late or while they are loaded."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from engage.gate.boards import COMPLETE, LOADING, BoardRow, sort_bytes
-from engage.gate.client import Gate, open_gate
-from engage.settings import Settings
+from engage.gate.client import Gate
 from tests.support.generated_cases import cases
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 BOARD = ("market", "week", "2026-11-16")
-
-
-@pytest.fixture
-async def gate(settings: Settings) -> AsyncIterator[Gate]:
-    opened = open_gate(settings.state_url)
-    await opened.install()
-    await opened.forget_all()
-    yield opened
-    await opened.close()
 
 
 def row(member_id: str, score: int, *, at: int = 0, version: int = 1) -> BoardRow:

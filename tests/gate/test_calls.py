@@ -1,24 +1,23 @@
 """Calls with many items: the same results on one server and on a Cluster, with the library loaded or not."""
 
-import asyncio
 import random
 from collections.abc import AsyncIterator
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from msgspec.structs import replace
-from redis.asyncio import Redis
 
+from engage.connections.cluster import open_servers
+from engage.connections.servers import Servers
 from engage.domain.earning.limits import Slot, WindowSlot
 from engage.domain.earning.streak import Streak
 from engage.domain.refusals import Unavailable
-from engage.embedded import valkey as embedded
-from engage.embedded.child_process import start
-from engage.embedded.data_folder import folder_at, lock_folder
 from engage.embedded.ports import free_port
+from engage.embedded.valkey_cluster import Cluster
 from engage.gate import keys
 from engage.gate.claims import ClaimResult, ConfirmCall, SlotRequest, StreakEvent
 from engage.gate.client import Gate, open_gate
+from engage.settings import Settings
 from tests.gate.claims import (
     GRANTED,
     LONDON,
@@ -35,7 +34,6 @@ from tests.gate.claims import (
     taken,
     tap,
 )
-from tests.support.eventually import WITHIN_S
 
 MEMBERS = [f"m-{n}" for n in range(12)]
 
@@ -107,36 +105,50 @@ def test_members_with_the_same_day_share_its_record() -> None:
     ]
 
 
-async def test_a_cluster_gives_the_results_of_one_server(gate: Gate, cluster: Gate) -> None:
+async def test_a_cluster_gives_the_results_of_one_server(servers: Settings, cluster: Cluster) -> None:
     """The cluster has no library at first; the first call loads it."""
-    claims = some_claims(9, 200)
-    await prepare(gate, PROGRAM)
-    await prepare(cluster, PROGRAM)
-    requests = [SlotRequest(PROGRAM, member, slot) for member, slot in claims]
-    expected, actual = await gate.claim(requests), await cluster.claim(requests)
-    assert actual == expected
-    granted = [
-        (replace(request, event=claim.event), claim.number)
-        for request, claim in zip(requests, actual, strict=True)
-        if claim.status == GRANTED
-    ]
-    for server in (gate, cluster):
-        await server.confirm(granted)
-        await server.undo(requests[::7])
-    for member in MEMBERS:
-        assert await cluster.read(PROGRAM, member) == await gate.read(PROGRAM, member)
-    assert await cluster.claim(requests) == await gate.claim(requests)
-    await cluster.forget_all()
-    assert [await cluster.read(PROGRAM, member) for member in MEMBERS] == [None] * len(MEMBERS)
+    async with AsyncExitStack() as stack:
+        one, many = [
+            await stack.enter_async_context(empty_gate(url)) for url in (servers.state_url, cluster.url)
+        ]
+        claims = some_claims(9, 200)
+        await prepare(one, PROGRAM)
+        await prepare(many, PROGRAM)
+        requests = [SlotRequest(PROGRAM, member, slot) for member, slot in claims]
+        expected, actual = await one.claim(requests), await many.claim(requests)
+        assert actual == expected
+        granted = [
+            (replace(request, event=claim.event), claim.number)
+            for request, claim in zip(requests, actual, strict=True)
+            if claim.status == GRANTED
+        ]
+        for gate in (one, many):
+            await gate.confirm(granted)
+            await gate.undo(requests[::7])
+        for member in MEMBERS:
+            assert await many.read(PROGRAM, member) == await one.read(PROGRAM, member)
+        assert await many.claim(requests) == await one.claim(requests)
+        await many.forget_all()
+        assert [await many.read(PROGRAM, member) for member in MEMBERS] == [None] * len(MEMBERS)
 
 
-async def test_a_lost_library_is_loaded_again(gate: Gate, valkey: Redis) -> None:
+@asynccontextmanager
+async def empty_gate(url: str) -> AsyncIterator[Gate]:
+    """Open a gate on servers without keys and libraries."""
+    servers = open_servers(url)
+    await servers.on_each("FLUSHALL")
+    await servers.on_each("FUNCTION FLUSH", "SYNC")
+    yield Gate(servers)
+    await servers.aclose()
+
+
+async def test_a_lost_library_is_loaded_again(gate: Gate, state: Servers) -> None:
     await load(gate)
     assert await taken(gate, tap(1)) == 1
-    await valkey.flushall()
-    await valkey.execute_command("FUNCTION FLUSH", "SYNC")  # type: ignore[no-untyped-call]
+    await state.on_each("FLUSHALL")
+    await state.on_each("FUNCTION FLUSH", "SYNC")
     assert await claim(gate, tap(1)) == (2, 0)
-    await valkey.execute_command("FUNCTION FLUSH", "SYNC")  # type: ignore[no-untyped-call]
+    await state.on_each("FUNCTION FLUSH", "SYNC")
     await load(gate)
     assert await claim(gate, tap(1)) == (GRANTED, 1)
 
@@ -168,43 +180,12 @@ async def test_a_cluster_that_is_away_is_unavailable() -> None:
         await gate.close()
 
 
-async def test_a_full_server_is_unavailable(gate: Gate, valkey: Redis) -> None:
+async def test_a_full_server_is_unavailable(gate: Gate, state: Servers) -> None:
     await load(gate)
-    await valkey.config_set("maxmemory", "1")
+    await state.on_each("CONFIG SET", "maxmemory", "1")
     try:
         with pytest.raises(Unavailable):
             await claim(gate, tap(1))
     finally:
-        await valkey.config_set("maxmemory", "0")
+        await state.on_each("CONFIG SET", "maxmemory", "0")
     assert await claim(gate, tap(1)) == (GRANTED, 1)
-
-
-@pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Gate]:
-    """A gate on a Cluster of one node with all hash slots."""
-    folder = folder_at(tmp_path / "cluster")
-    with lock_folder(folder):
-        server = embedded.prepare(folder, durable=False)
-        with (folder.valkey / "valkey.conf").open("a") as configuration:
-            # The default, 10,000 above the port, may be no valid port.
-            bus = free_port(embedded.HOST)
-            configuration.write(
-                f"cluster-enabled yes\ncluster-announce-ip {embedded.HOST}\ncluster-port {bus}\n"
-            )
-        running = await start(server.process)
-        try:
-            await running.wait_until_ready()
-            async with Redis(host=embedded.HOST, port=server.port, decode_responses=True) as client:
-                await client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)  # type: ignore[no-untyped-call]
-                await _until_ok(client)
-            gate = open_gate(f"redis+cluster://{embedded.HOST}:{server.port}")
-            yield gate
-            await gate.close()
-        finally:
-            await running.stop()
-
-
-async def _until_ok(client: Redis) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while (await client.execute_command("CLUSTER INFO"))["cluster_state"] != "ok":  # type: ignore[no-untyped-call]
-            await asyncio.sleep(0.02)

@@ -1,8 +1,10 @@
 """Callers that die, lost keys and late confirmations: no slot is lost or used twice."""
 
-import pytest
-from redis.asyncio import Redis
+from typing import Any
 
+import pytest
+
+from engage.connections.servers import Call, Servers
 from engage.gate import keys
 from engage.gate.claims import SlotRequest
 from engage.gate.client import ONCE_TTL_S, Gate
@@ -107,36 +109,42 @@ async def test_loading_does_not_overwrite_a_known_member(gate: Gate) -> None:
     assert await claim(gate, tap(3)) == (GRANTED, 6)
 
 
-async def test_every_key_has_a_time_to_live(gate: Gate, valkey: Redis) -> None:
+async def one(state: Servers, key: str, command: str, *arguments: str) -> Any:
+    (answer,) = await state.run([Call(key, (command, key, *arguments))])
+    assert not isinstance(answer, Exception)
+    return answer
+
+
+async def test_every_key_has_a_time_to_live(gate: Gate, state: Servers) -> None:
     await load(gate)
     await load(gate, member="m-2")
     await claim_all(gate, tap(1), share(), review("band"), review("watch"))
     await confirm(gate, review("watch"), 1)
-    found = {key: await valkey.ttl(key) async for key in valkey.scan_iter()}
-    hashes = {ttl for key, ttl in found.items() if key.endswith(b"}")}
-    once = {ttl for key, ttl in found.items() if b"}:" in key}
+    found = {key: await one(state, key, "TTL") async for names in state.scan("", 100) for key in names}
+    hashes = {ttl for key, ttl in found.items() if key.endswith("}")}
+    once = {ttl for key, ttl in found.items() if "}:" in key}
     assert len(found) == 4
     assert all(39 * 86_400 < ttl <= 40 * 86_400 for ttl in hashes)
     assert all(ONCE_TTL_S - 60 < ttl <= ONCE_TTL_S for ttl in once)
-    assert all(key.startswith(keys.PREFIX.encode()) for key in found)
+    assert all(key.startswith(keys.PREFIX) for key in found)
 
 
 async def test_members_with_old_records_are_dropped_when_others_are_loaded(
-    gate: Gate, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+    gate: Gate, state: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys, "BUCKETS", 1)
     for n in range(31):
         last, share_day = (1, 1) if n % 2 else (60, 60)
         await load(gate, streak(last, 3), places(1, number=share_day), member=f"m-{n}")
-    assert await valkey.hlen(keys.bucket(PROGRAM, "m-0")) == 31  # type: ignore[misc]  # As redis-py has it.
+    assert await one(state, keys.bucket(PROGRAM, "m-0"), "HLEN") == 31
     await load(gate, streak(61, 1), member="m-31", today=62)
     known = [n for n in range(32) if await gate.read(PROGRAM, f"m-{n}") is not None]
     assert known == [*range(0, 31, 2), 31]
 
 
-async def test_forget_all_drops_every_key(gate: Gate, valkey: Redis) -> None:
-    await valkey.set("engage:other", "stays")
+async def test_forget_all_drops_every_key(gate: Gate, state: Servers) -> None:
+    await one(state, "engage:other", "SET", "stays")
     await gate.load([(PROGRAM, f"m-{n}", []) for n in range(2_500)], day=20_000, month=24_000)
     await claim(gate, review("band"))
     await gate.forget_all()
-    assert [key async for key in valkey.scan_iter()] == [b"engage:other"]
+    assert [names async for names in state.scan("", 100)] == [["engage:other"]]

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
 
 from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -100,10 +99,11 @@ def _silent_is_lost() -> Iterator[None]:
         raise ValkeyConnectionError(str(error)) from error
 
 
-def open_client(kind: type[Client], url: str) -> Client:
-    """Open a client of a standalone server. Connects when first used."""
+def open_client(kind: type[Client], url: str, **options: Any) -> Client:
+    """Open a client of one server. Connects when first used."""
     client: Client = kind.from_url(
         url,
+        **options,
         **_OPTIONS,
         **_time_limits(),
         # A restart of Valkey closes idle connections: a retry opens a new one. uvloop raises RuntimeError for
@@ -115,12 +115,6 @@ def open_client(kind: type[Client], url: str) -> Client:
     pool.connection_class = type(
         "LastingConnection", (_LostWhenSilent, _PackedInC, pool.connection_class), {}
     )
-    return client
-
-
-def open_cluster(url: str) -> RedisCluster:
-    """Open a client of a Cluster. Connects when first used."""
-    client: RedisCluster = RedisCluster.from_url(url, **_OPTIONS, **_time_limits())
     return client
 
 
@@ -139,6 +133,15 @@ def away_is_unavailable() -> Iterator[None]:
         if is_of_closed_transport(error):
             raise Unavailable("valkey") from error
         raise
+
+
+def error_of(error: Exception) -> Exception:
+    """Return Unavailable for an error of a server that cannot serve now, and others as they are."""
+    try:
+        with away_is_unavailable():
+            raise error
+    except (Unavailable, RedisError, RuntimeError) as translated:
+        return translated
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ class ClaimStatus(IntEnum):
     GRANTED = 0
     REFUSED = 1
     UNKNOWN = 2
+    AWAY = 3  # The server of the member cannot be reached.
 
 
 ABSENT = -1  # What is left for a claim that is unknown because the gate has nothing of the member.
@@ -75,6 +76,7 @@ class ClaimResult(Struct, frozen=True):
 
 
 UNKNOWN = ClaimResult(ClaimStatus.UNKNOWN)
+AWAY = ClaimResult(ClaimStatus.AWAY)
 
 
 class SlotRequest(Struct, frozen=True):

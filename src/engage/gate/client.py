@@ -5,21 +5,22 @@ It refuses fast, and it may be wrong: a granted slot counts once the database ha
 the claim is UNKNOWN: the caller loads the member from the database (`load`) and claims again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
+import structlog
 from redis.exceptions import ResponseError
 
-from engage.connections.server_version import check_valkey
-from engage.connections.valkey import answering, away_is_unavailable, open_client, open_cluster
+from engage.connections.cluster import open_servers
+from engage.connections.server_version import ServerTooOld, check_valkey
+from engage.connections.servers import Call, Servers
+from engage.domain.refusals import Unavailable
 from engage.gate import boards, keys
 from engage.gate.boards import Boards
-from engage.gate.claims import UNKNOWN, ClaimCall, ClaimResult, ConfirmCall, SlotRequest
+from engage.gate.claims import AWAY, ClaimCall, ClaimResult, ConfirmCall, SlotRequest
 
 LIBRARY = resources.files("engage.gate").joinpath("library.lua").read_text()
 
@@ -37,30 +38,43 @@ _integers = msgspec.msgpack.Decoder(list[int])
 
 T = TypeVar("T")
 
+log = structlog.get_logger()
+
 
 class Gate:
-    """Every call raises Unavailable("valkey") when Valkey cannot be reached."""
+    """Every call raises Unavailable("valkey") when Valkey cannot be reached. The members of a call may be on
+    several servers: it does what it can on the others.
+    """
 
-    def __init__(self, client: Redis | RedisCluster) -> None:
-        self._client = client
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
         self.boards = Boards(self._call_boards, self._get)
 
     async def claim(self, requests: Sequence[SlotRequest]) -> list[ClaimResult]:
-        """Claims slots; a result for each, in order."""
-        results = [UNKNOWN] * len(requests)
-        for indexes, group in self._group(requests, lambda request: request.key):
-            call = ClaimCall(group)
-            argument = call.argument(hash_ttl_s=HASH_TTL_S, once_ttl_s=ONCE_TTL_S)
-            answer = _integers.decode(await self._call("engage_claim", call.names, argument))
-            for index, result in zip(indexes, call.results(answer), strict=True):
+        """Claims slots; a result for each, in order: AWAY for members whose server is away."""
+        results = [AWAY] * len(requests)
+        groups = self._group(requests, lambda request: request.key)
+        calls = [ClaimCall(group) for _, group in groups]
+        commands = [
+            self._command("engage_claim", c.names, c.argument(hash_ttl_s=HASH_TTL_S, once_ttl_s=ONCE_TTL_S))
+            for c in calls
+        ]
+        for (indexes, _), call, answer in zip(groups, calls, await self._run(commands), strict=True):
+            if isinstance(answer, Unavailable):
+                continue
+            for index, result in zip(indexes, call.results(_integers.decode(answer)), strict=True):
                 results[index] = result
+        if requests and all(result is AWAY for result in results):
+            raise Unavailable("valkey")
         return results
 
     async def confirm(self, granted: Sequence[tuple[SlotRequest, int]]) -> None:
         """Confirms grants (slot, number) whose credits the database has accepted, each further slot too."""
-        for _, group in self._group(granted, lambda one: one[0].key):
-            call = ConfirmCall(group)
-            await self._call("engage_confirm", call.names, (ONCE_TTL_S, call.claims), *call.records)
+        calls = [ConfirmCall(group) for _, group in self._group(granted, lambda one: one[0].key)]
+        await self._run_all(
+            self._command("engage_confirm", call.names, (ONCE_TTL_S, call.claims), *call.records)
+            for call in calls
+        )
 
     async def undo(self, requests: Sequence[SlotRequest]) -> None:
         """Forgets the members of grants that the database has not accepted."""
@@ -77,8 +91,10 @@ class Gate:
 
     async def _forget(self, items: Sequence[tuple[str, str | bool]]) -> None:
         """Drops (key, field of its hash), or the whole of a key where the field is False."""
-        for _, group in self._group(items, itemgetter(0)):
-            await self._call("engage_undo", [name for name, _ in group], [(field,) for _, field in group])
+        await self._run_all(
+            self._command("engage_undo", [name for name, _ in group], [(field,) for _, field in group])
+            for _, group in self._group(items, itemgetter(0))
+        )
 
     async def load(
         self, members: Sequence[tuple[str, str, list[keys.Record]]], *, day: int, month: int
@@ -87,100 +103,104 @@ class Gate:
 
         `day` and `month` are the current periods: older records may be dropped.
         """
+        oldest = day - OLDEST_DAYS, month - OLDEST_MONTHS
+        commands = []
         for _, group in self._group(members, lambda member: keys.bucket(member[0], member[1])):
-            oldest = day - OLDEST_DAYS, month - OLDEST_MONTHS
             names = [keys.bucket(program_id, member_id) for program_id, member_id, _ in group]
             member_ids = [member_id for _, member_id, _ in group]
             # An argument each: the server's msgpack has no binary strings.
             packed = [keys.pack(records) for _, _, records in group]
-            await self._call("engage_load", names, (HASH_TTL_S, *oldest, member_ids), *packed)
+            commands.append(self._command("engage_load", names, (HASH_TTL_S, *oldest, member_ids), *packed))
+        await self._run_all(commands)
 
     async def read(self, program_id: str, member_id: str) -> list[keys.Record] | None:
         """The records of a member, or None if the gate does not know the member."""
-        async with answering():
-            packed = await self._client.hget(keys.bucket(program_id, member_id), member_id)  # type: ignore[misc]  # redis-py types it as maybe not awaitable.
+        name = keys.bucket(program_id, member_id)
+        packed = await self._one(Call(name, ("HGET", name, member_id)))
         return None if packed is None else keys.unpack(packed)
 
     async def forget_all(self) -> None:
-        """Drops every key of the gate, on every node."""
-        batch: list[bytes] = []
-        with away_is_unavailable():
-            async for key in self._client.scan_iter(match=f"{keys.PREFIX}*", count=KEYS_PER_UNLINK):
-                batch.append(key)
-                if len(batch) == KEYS_PER_UNLINK:
-                    await self._client.unlink(*batch)
-                    batch.clear()
-            if batch:
-                await self._client.unlink(*batch)
+        """Drops every key of the gate, on every primary."""
+        async for names in self._servers.scan(keys.PREFIX, KEYS_PER_UNLINK):
+            await self._run_all(Call(name, ("UNLINK", name)) for name in names)
 
     async def check(self) -> None:
-        """Writes to the server, or asks every primary of a Cluster: it may answer and refuse writes."""
-        async with answering():
-            await self._client.set(CHECK_KEY, 1, ex=CHECK_TTL_S)
-            if isinstance(self._client, RedisCluster):
-                await self._client.ping(target_nodes=RedisCluster.PRIMARIES)
+        """Writes to the server, or to every primary of a Cluster: it may answer and refuse writes."""
+        await self._run_all(
+            Call(name, ("SET", name, 1, "EX", CHECK_TTL_S)) for name in self._servers.keys_on_each(CHECK_KEY)
+        )
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._servers.aclose()
 
     def _group(
         self, items: Sequence[T], name_of: Callable[[T], str]
     ) -> list[tuple[Sequence[int], Sequence[T]]]:
-        """(indexes, items) of each call: all items, or in a Cluster those of one hash tag."""
-        if not isinstance(self._client, RedisCluster):
-            return [(range(len(items)), items)] if items else []
-        groups: dict[str, list[int]] = {}
+        """(indexes, items) of each call: all items, or in a Cluster those of one slot."""
+        groups: dict[int, list[int]] = {}
         for index, item in enumerate(items):
-            groups.setdefault(name_of(item).partition("}")[0], []).append(index)
+            groups.setdefault(self._servers.slot(name_of(item)), []).append(index)
+        if len(groups) == 1:
+            return [(range(len(items)), items)]
         return [(indexes, [items[index] for index in indexes]) for indexes in groups.values()]
 
-    async def _call(self, function: str, names: list[str], argument: object, *rest: bytes) -> Any:
-        arguments = (_encoder.encode(argument), *rest)
-        try:
-            return await self._fcall(function, names, arguments)
-        except ResponseError as error:
-            if "Function not found" not in str(error):
-                raise
-            # An empty or new Valkey: the library can be loaded again, as everything here can.
-            await self.install()
-            return await self._fcall(function, names, arguments)
+    def _command(self, function: str, names: list[str], argument: object, *rest: bytes) -> Call:
+        return _function_call(function, names, _encoder.encode(argument), *rest)
 
-    async def _fcall(self, function: str, names: list[str], arguments: tuple[str | bytes | int, ...]) -> Any:
-        async with answering():
-            return await self._client.execute_command("FCALL", function, len(names), *names, *arguments)
+    async def _run(self, calls: Sequence[Call]) -> list[Any]:
+        """The answer to each call, or Unavailable. Raises other errors."""
+        answers = await self._servers.run(calls) if calls else []
+        lacking = [n for n, answer in enumerate(answers) if _lacks_function(answer)]
+        if lacking:
+            # An empty or new Valkey: the libraries can be loaded again, as everything here can.
+            try:
+                await self.install()
+            except ServerTooOld:
+                raise
+            except Unavailable:
+                log.info("the libraries are not on every primary, of which some are away")
+            for n, answer in zip(lacking, await self._servers.run([calls[n] for n in lacking]), strict=True):
+                answers[n] = answer
+        for answer in answers:
+            if isinstance(answer, Exception) and not isinstance(answer, Unavailable):
+                raise answer
+        return answers
+
+    async def _run_all(self, calls: Iterable[Call]) -> list[Any]:
+        """The answers to all calls. Raises Unavailable when there is none to one of them."""
+        answers = await self._run(list(calls))
+        for answer in answers:
+            if isinstance(answer, Unavailable):
+                raise answer
+        return answers
+
+    async def _one(self, call: Call) -> Any:
+        (answer,) = await self._run_all([call])
+        return answer
 
     async def _call_boards(self, function: str, names: list[str], *arguments: str | bytes | int) -> Any:
-        try:
-            return await self._fcall(function, names, arguments)
-        except ResponseError as error:
-            if "Function not found" not in str(error):
-                raise
-            await self.install()
-            return await self._fcall(function, names, arguments)
+        return await self._one(_function_call(function, names, *arguments))
 
     async def _get(self, name: str) -> bytes | None:
-        async with answering():
-            found: bytes | None = await self._client.get(name)
-            return found
+        found: bytes | None = await self._one(Call(name, ("GET", name)))
+        return found
 
     async def install(self) -> None:
-        """Loads the Function libraries, replacing older ones. Raises ServerTooOld."""
-        async with answering():
-            check_valkey(await self._info())
-            for library in (LIBRARY, boards.LIBRARY):
-                await self._client.execute_command("FUNCTION LOAD", "REPLACE", library)
+        """Loads the Function libraries on every primary, replacing older ones. Raises ServerTooOld."""
+        for info in await self._servers.on_each("INFO", "server"):
+            check_valkey(dict(info))
+        for library in (LIBRARY, boards.LIBRARY):
+            await self._servers.on_each("FUNCTION LOAD", "REPLACE", library)
 
-    async def _info(self) -> dict[str, object]:
-        """The server's answer to INFO, of any node of a Cluster."""
-        if isinstance(self._client, RedisCluster):
-            found = await self._client.info("server", target_nodes=RedisCluster.RANDOM)
-        else:
-            found = await self._client.info("server")
-        return dict(found)
+
+def _function_call(function: str, names: list[str], *arguments: str | bytes | int) -> Call:
+    return Call(names[0], ("FCALL", function, len(names), *names, *arguments))
+
+
+def _lacks_function(answer: object) -> bool:
+    return isinstance(answer, ResponseError) and "Function not found" in str(answer)
 
 
 def open_gate(url: str) -> Gate:
     """Opens a gate on `redis://…`, or on a Cluster with `redis+cluster://…`. Connects when first used."""
-    if url.startswith("redis+cluster://"):
-        return Gate(open_cluster(url.replace("redis+cluster://", "redis://", 1)))
-    return Gate(open_client(Redis, url))
+    return Gate(open_servers(url))

@@ -20,6 +20,7 @@ from engage.flows.shop.take_events import take_events
 from engage.gate import keys
 from engage.gate.claims import ABSENT, ClaimResult, ClaimStatus, SlotRequest
 from engage.runtime.services import Services
+from engage.settings import Settings
 from tests.support.activities import (
     PROGRAM,
     SECOND_FROM,
@@ -36,6 +37,12 @@ from tests.support.activities import (
 from tests.support.clock import DAY, NOON, advance
 from tests.support.crash import lose_publications
 from tests.support.database import rows
+
+
+@pytest.fixture
+def settings(settings_with_state: Settings) -> Settings:
+    """Let every test run with a standalone state and with a Cluster."""
+    return settings_with_state
 
 
 async def refused(services: Services, activity: AnyActivity, member_id: str = "m-1") -> Refusal:

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from arq.connections import ArqRedis
 from msgspec.structs import replace
-from redis.asyncio import Redis
 from sqlalchemy import make_url
 
+from engage.connections.servers import Servers
 from engage.domain.activity import AnyActivity, AppSignIn
 from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
@@ -110,8 +110,9 @@ def comparable(answer: RecordedActivity | Exception) -> object:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_after_a_loss_every_decision_is_the_same(
-    own_database: Settings, valkey: Redis, seed: int
+    own_database: Settings, state_url: str, state: Servers, seed: int
 ) -> None:
+    own_database = replace(own_database, state_url=state_url)
     chance = random.Random(seed)
     async with services_with_activities(own_database) as services:
         for n, member in enumerate(MEMBERS):
@@ -123,7 +124,7 @@ async def test_after_a_loss_every_decision_is_the_same(
         async with copy_of(own_database, f"after_{loss}_{seed}") as settings:
             async with services_with_activities(settings, StoppedClock(now)) as services:
                 if loss == "emptied":
-                    await valkey.flushall()
+                    await state.on_each("FLUSHALL")
                 if loss == "rebuilt":
                     await rebuild(services)
                 answers[loss] = await decisions(services, random.Random(seed))

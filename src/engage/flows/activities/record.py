@@ -28,6 +28,7 @@ from engage.flows.activities.repeats import (
     split_repeats,
 )
 from engage.flows.activities.streaks import introduction, with_terms
+from engage.gate.claims import ClaimStatus
 from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import read_used_keys
 from engage.ledger.streaks import RecordedEvent, StreakKey, read_histories, seq_of
@@ -148,7 +149,10 @@ async def _claim(services: Services, attempts: list[Attempt]) -> tuple[list[Atte
     unsure: list[Attempt] = []
     refused: list[Attempt] = []
     for attempt, slots in wanted:
-        if attempt.take([(slot, next(results)) for slot in slots]):
+        claimed = [(slot, next(results)) for slot in slots]
+        if any(claim.status == ClaimStatus.AWAY for _, claim in claimed):
+            _close_away(attempt)
+        elif attempt.take(claimed):
             (granted if attempt.grants else refused).append(attempt)
         else:
             unsure.append(attempt)
@@ -158,6 +162,14 @@ async def _claim(services: Services, attempts: list[Attempt]) -> tuple[list[Atte
         if attempt.answer is None:
             attempt.finish()
     return granted, unsure
+
+
+def _close_away(attempt: Attempt) -> None:
+    """Answers an attempt whose part of the gate is away, with the credits of earlier rounds if any."""
+    if attempt.credits:
+        attempt.finish()
+    else:
+        attempt.answer = Unavailable("valkey")
 
 
 async def _recall_once(services: Services, refused: list[Attempt]) -> None:
