@@ -31,6 +31,7 @@ def job(run: Callable[..., Awaitable[int]]) -> WorkerCoroutine:
     @wraps(run)
     async def run_job(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> int:
         services: Services = ctx["services"]
+        structlog.contextvars.bind_contextvars(job=run.__name__, job_id=ctx.get("job_id", ""))
         try:
             await services.follow_clock()
             services.clock.check()
@@ -38,7 +39,7 @@ def job(run: Callable[..., Awaitable[int]]) -> WorkerCoroutine:
                 await services.programs.refresh(services.db)
             return await run(services, *args, **kwargs)
         except Unavailable as error:
-            log.warning("a service is away", job=run.__name__, part=error.facts["part"])
+            log.warning("a service is away", part=error.facts["part"])
             return 0
 
     return run_job

@@ -217,6 +217,10 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "index_invalid": (postgres(invalid_indexes=["credits_due"]), "credits_due"),
     "clock_far_off": (postgres(skew=HOUR), "1 hour ahead of"),
     "clock_off": (postgres(skew=-timedelta(seconds=3)), "3 seconds behind"),
+    "postgres_logs_values": (
+        postgres(settings={**POSTGRES.settings, "log_error_verbosity": "verbose"}),
+        "log_error_verbosity",
+    ),
     "postgres_slow": (postgres(answer_ms=40.2), "40 ms"),
     "postgres_zone": (
         postgres(settings={**POSTGRES.settings, "log_timezone": "Asia/Kolkata"}),

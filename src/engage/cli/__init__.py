@@ -28,6 +28,7 @@ COMMANDS = {
     "import": ("engage.cli.import_:import_", "Import members and opening balances from a CSV file."),
     "segment": ("engage.cli.segment:segment", "Import lists of members for campaigns from CSV files."),
     "doctor": ("engage.cli.doctor:doctor", "Say what is wrong with an installation, and what to do."),
+    "pseudonym": ("engage.cli.pseudonym:pseudonym", "Show the name that a member has in the logs."),
     "api": ("engage.cli.processes:api", "Serve the HTTP API."),
     "feed": ("engage.cli.processes:feed", "Serve the websocket feed."),
     "worker": ("engage.cli.processes:worker", "Do the work that is due, such as settlement."),
@@ -40,7 +41,7 @@ PANELS = {
     "On one machine": ["up", "doctor"],
     "Programs and points": [
         *("program", "campaign", "segment", "import", "keys", "operators"),
-        *("audit", "draw", "game", "payouts", "rebuild", "report"),
+        *("audit", "draw", "game", "payouts", "pseudonym", "rebuild", "report"),
     ],
     "Single processes, configured by environment variables": ["api", "feed", "worker", "migrate"],
     "For developers": ["bench", "torture", "openapi"],

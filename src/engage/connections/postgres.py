@@ -103,6 +103,7 @@ def open_engine(
     """
     db = create_async_engine(
         url,
+        hide_parameters=True,  # Errors would show values of rows.
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_S,

@@ -149,6 +149,7 @@ def _problem_page(request: HtmlRequest, error: Exception) -> Response[Any]:
         case HTTPException(status_code=status) if status < 500:
             key = "bad_request"
         case _:
-            log.error("a page failed", path=request.scope["path"], exc_info=error)
+            handler = getattr(request.scope.get("route_handler"), "handler_name", "")
+            log.error("a page failed", operation=handler, exc_info=error)
             status, key = 500, "failed"
     return page(request, visitor, "problem.html", status=status, problem=key, facts=facts)

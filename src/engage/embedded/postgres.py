@@ -61,6 +61,10 @@ SETTINGS = {
     "log_destination": "stderr",
     "logging_collector": "off",
     "log_line_prefix": "%m [%p] %d ",
+    # Without the details of errors, which are values of rows.
+    "log_error_verbosity": "terse",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
 }
 # Safe if the server crashes, not if the machine does. For tests, and benchmarks that do not measure the disk.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}

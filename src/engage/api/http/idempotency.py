@@ -24,7 +24,7 @@ from engage.api.http.answers import Answer, Headers
 from engage.api.http.bodies import read_body
 from engage.api.http.context import Api, started_api_of
 from engage.api.http.operation import Repeat, contract_of
-from engage.api.http.problems import FieldError, Problem, invalid, to_problem
+from engage.api.http.problems import FieldError, Problem, invalid, operation_of, to_problem
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.runtime.idempotency import Keyed, find_response, keep_after
 from engage.store.idempotency import RequestKey, StoredResponse
@@ -148,7 +148,7 @@ async def _answer(
         try:
             await keep_after(api.services, key, made)
         except Unavailable:
-            log.warning("an answer was not kept", path=scope["path"])
+            log.warning("an answer was not kept", operation=operation_of(scope))
     return made, False
 
 

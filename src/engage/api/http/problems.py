@@ -29,7 +29,6 @@ from engage.messages.refusals import refusal_message
 
 BODY_BYTES = 64 * 1024
 TYPE_PREFIX = "/problems/"
-PATH_LOGGED = 200  # Characters.
 
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -80,7 +79,7 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Prob
     """Answer an exception raised by a handler, or before there is a handler."""
     trace_id = _trace_id(request.scope)
     refusal = _refusal(request, error)
-    facts: dict[str, object] = {"trace_id": trace_id, "method": request.method, "path": request.scope["path"]}
+    facts: dict[str, object] = {"trace_id": trace_id, "operation": operation_of(request.scope)}
     if refusal is None:
         log.error("a request failed", exc_info=error, **facts)
         refusal = Refusal(Code.INTERNAL_ERROR)
@@ -95,7 +94,7 @@ _OF_CREDENTIALS: Final = (Code.UNAUTHORIZED, Code.FORBIDDEN, Code.OTHER_PROGRAM)
 
 def _log_refusal(refusal: Refusal, facts: dict[str, object]) -> None:
     """Log who was refused, and why. Many callers can cause that, so these lines are bounded."""
-    facts |= {"path": str(facts["path"])[:PATH_LOGGED], "status": refusal.status, "code": refusal.code}
+    facts |= {"status": refusal.status, "code": str(refusal.code)}
     if refusal.status >= 500:
         _failed.write("warning", "a request failed", part=refusal.facts.get("part", ""), **facts)
     elif refusal.code in _OF_CREDENTIALS:
@@ -121,6 +120,12 @@ def _problem(refusal: Refusal, scope: Scope, trace_id: str) -> Answer[Problem]:
     assert fields.keys().isdisjoint(refusal.facts), refusal.facts
     headers = [*_headers(refusal), (b"content-language", language.encode())]
     return Answer(encode(fields | refusal.facts), headers, refusal.status)
+
+
+def operation_of(scope: Scope) -> str:
+    """Name the operation of a request for logs and traces: its path holds ids. Empty where it has none."""
+    handler: Any = scope.get("route_handler")
+    return "" if handler is None else str(handler.operation_id or handler.handler_name)
 
 
 def language_of(scope: Scope) -> str:

@@ -131,6 +131,16 @@ def _zone(seen: PostgresSeen) -> Iterator[Facts]:
         yield {"zone": zone}
 
 
+def _logs_values(seen: PostgresSeen) -> Iterator[Facts]:
+    found = seen.settings
+    if found.get("log_error_verbosity", "terse") != "terse":
+        yield {"setting": "log_error_verbosity", "value": "terse"}
+    if found.get("log_parameter_max_length_on_error", "0") != "0":
+        yield {"setting": "log_parameter_max_length_on_error", "value": "0"}
+    if found.get("log_statement", "none") in ("all", "mod"):
+        yield {"setting": "log_statement", "value": "ddl"}
+
+
 CHECKS = (
     Check(
         "postgres_standby",
@@ -309,6 +319,14 @@ CHECKS = (
         "The clock of this machine is {skew} {way} PostgreSQL's.",
         "Let both machines follow a time server (chrony, systemd-timesyncd).",
         _skew,
+    ),
+    Check(
+        "postgres_logs_values",
+        "postgres",
+        "notice",
+        "PostgreSQL writes values of rows into its log ({setting}): numbers and names of members.",
+        "ALTER SYSTEM SET {setting} = '{value}'; SELECT pg_reload_conf();",
+        _logs_values,
     ),
     Check(
         "postgres_slow",

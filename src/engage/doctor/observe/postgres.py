@@ -28,6 +28,7 @@ ANSWERS: Final = 10
 _SETTINGS: Final = (
     *("fsync", "full_page_writes", "synchronous_commit", "autovacuum", "log_timezone"),
     *("autovacuum_freeze_max_age", "default_transaction_read_only", "server_version"),
+    *("log_error_verbosity", "log_parameter_max_length_on_error", "log_statement"),
 )
 
 _SERVER = text("""

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from engage.logs import BURST, LINES_PER_S, BoundedLog
+from engage.logs.bounded import BURST, LINES_PER_S, BoundedLog
 
 
 @pytest.mark.parametrize("a_second", [1_000, 100_000])
