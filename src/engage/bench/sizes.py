@@ -28,7 +28,9 @@ class Sizes(Struct, frozen=True, kw_only=True):
     screens: int = 6_000  # Home screens in a round, of each kind.
     sized: int = 10_000  # Members who tap once a day.
     days: int = 8
-    stored: int = 2_000_000  # Settled credits that there are.
+    population: int = 1_000_000  # Members of the larger installation.
+    credits_each: int = 5  # Settled, of each of them.
+    visits: int = 1_000  # Of members in a round.
     quizzes: int = 4_000  # In a round, each begun and answered.
     activities: int = 1_000_000  # Of the past, on which a draft is tried.
     payments: int = 4_000  # Orders paid with points, in a round.

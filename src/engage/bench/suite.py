@@ -17,12 +17,12 @@ from engage.bench.benchmarks import (
     expire,
     feed,
     gate,
-    growth,
     home,
     lateness,
     leaderboard,
     orders,
     quiz,
+    scale,
     segment,
     settle,
     size,
@@ -41,7 +41,6 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "home": home.run,
     "settle": settle.run,
     "size": size.run,
-    "growth": growth.run,
     "feed": feed.run,
     "lateness": lateness.run,
     "gate": gate.run,
@@ -55,6 +54,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "books": books.run,
     "campaigns": campaigns.run,
     "console": console.run,
+    "scale": scale.run,
 }
 
 

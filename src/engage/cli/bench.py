@@ -48,7 +48,9 @@ SIZES = {
     "screens": "home: home screens in a round, of each kind.",
     "sized": "size: members who tap once a day.",
     "days": "size: days.",
-    "stored": "growth: settled credits that there are.",
+    "population": "scale: members of the larger installation.",
+    "credits_each": "scale: settled credits of each of them.",
+    "visits": "scale: members in a round.",
     "quizzes": "quiz: quizzes in a round, each begun and answered.",
     "listed": "segment: ids in the list.",
     "activities": "backtest: activities on which a draft is tried.",
@@ -84,7 +86,7 @@ def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
     """Run all benchmarks or the NAMEd ones: tap, home, settle, feed, lateness, gate, checkout, orders,
-    expire, quiz, leaderboard, segment, backtest, books, campaigns, console and size.
+    expire, quiz, leaderboard, segment, backtest, books, campaigns, console, size and scale.
 
     Each starts real servers and processes, flushes every commit to disk, and compares implementations in
     alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import text
 
 from engage.bench.figures import Figure
-from engage.bench.setup.books import CREDITS, DAYS, add_books
+from engage.bench.setup.books import Members, add_books
 from engage.bench.setup.commands import run_command
 from engage.bench.setup.constants import PRESET
 from engage.bench.setup.environment import Environment
@@ -20,6 +20,8 @@ MAX_LIABILITY_S: Final = 10.0
 MAX_REBUILD_S: Final = 60.0
 # As long as an id of the shop is: 36 characters with the number.
 PREFIX: Final = "books-01234567-0123-0123-0123-"
+CREDITS: Final = 2
+DAYS_AGO: Final = 10
 
 
 # Other benchmarks write rows that an audit finds, such as those of their baselines.
@@ -33,19 +35,20 @@ async def run(env: Environment) -> list[Figure]:
     async with open_services(env.settings) as services:
         now = services.clock.now()
         (others,) = await fetch_row(services.db, _OTHERS)
-        await add_books(services.db, preset(PRESET), PREFIX, members, now=now)
+        added = Members(preset(PRESET), PREFIX, 0, members, CREDITS)
+        await add_books(env.settings.database_url, added, now=now)
         await vacuum(services.db)
-    past = now - timedelta(days=DAYS // 3)
+    past = now - timedelta(days=DAYS_AGO)
     liability = "report", "liability", "--json"
     return [
         await _timed(env, "`engage audit`", MAX_AUDIT_S, "audit", may_find=others),
         await _timed(env, "`engage report liability`", MAX_LIABILITY_S, *liability, may_find=others),
         await _timed(
             env,
-            f"the same as of {DAYS // 3} days before, for a period of as many days",
+            f"the same as of {DAYS_AGO} days before, for a period of as many days",
             MAX_LIABILITY_S,
             *liability,
-            *("--at", past.isoformat(), "--from", (past - timedelta(days=DAYS // 3)).isoformat()),
+            *("--at", past.isoformat(), "--from", (past - timedelta(days=DAYS_AGO)).isoformat()),
             may_find=others,
         ),
         await _timed(env, "`engage rebuild`", MAX_REBUILD_S, "rebuild"),

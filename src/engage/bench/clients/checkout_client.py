@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from engage.bench.clients.load import Connection, Load, LoadResult
 from engage.bench.setup.child_program import answer_requests
-from engage.bench.setup.constants import HOST, member_id
+from engage.bench.setup.constants import HOST, member_id, spread_number
 
 _HOLD_ID = b'"hold_id":"'
 _UUID_LENGTH = 36
@@ -15,7 +15,8 @@ _UUID_LENGTH = 36
 class PayOrders(Struct, frozen=True, tag=True):
     """Pay one order of each member `<prefix><first>` and on, or with `member` all orders of that member.
 
-    Each is paid with `points`. `base` is the path of holds.
+    Each is paid with `points`. `base` is the path of holds. With a `population`, orders are of members all
+    over it.
     """
 
     port: int
@@ -29,6 +30,7 @@ class PayOrders(Struct, frozen=True, tag=True):
     points: int
     connections: int
     member: str | None = None
+    population: int | None = None
     limit_s: float = 120.0
 
 
@@ -68,7 +70,8 @@ def _hold_requests(request: PayOrders) -> list[bytes]:
     """Prepare all requests. Their order ids are unique for `prefix` and `first`."""
     messages = []
     for number in range(request.first, request.first + request.count):
-        member = request.member or member_id(request.prefix, number)
+        payer = number if request.population is None else spread_number(number, request.population)
+        member = request.member or member_id(request.prefix, payer)
         body = (
             f'{{"program":"{request.program_id}","member_id":"{member}","order_id":"{request.prefix}{number}",'
             f'"lines":[{{"line_id":"1","product_id":"band","paid":1000000}}],"shipping":0,'

@@ -12,7 +12,7 @@ from msgspec import Struct
 from engage import sandbox_secrets
 from engage.bench.clients.load import Connection, Load, LoadResult
 from engage.bench.setup.child_program import answer_requests
-from engage.bench.setup.constants import HOST, member_id
+from engage.bench.setup.constants import HOST, member_id, spread_number
 from engage.tokens.signing import sign
 
 TOKEN_LIFE = timedelta(minutes=15)
@@ -20,12 +20,16 @@ PACE_S = 0.002
 
 
 class SignTokens(Struct, frozen=True, tag=True):
-    """Sign tokens of members `<prefix>0` to `<prefix><count - 1>` with the key in the file `secrets`."""
+    """Sign tokens of members `<prefix>0` to `<prefix><count - 1>` with the key in the file `secrets`.
+
+    With a `population` they are those of visits, which are of members all over it.
+    """
 
     secrets: str
     program_id: str
     prefix: str
     count: int
+    population: int | None = None
 
 
 class SendAll(Struct, frozen=True, tag=True):
@@ -76,7 +80,7 @@ class HttpClient:
             case SignTokens():
                 secrets = sandbox_secrets.read(Path(request.secrets))
                 self._tokens[request.prefix] = [
-                    sign(secrets, request.program_id, member_id(request.prefix, n), TOKEN_LIFE)
+                    sign(secrets, request.program_id, _member_of(request, n), TOKEN_LIFE)
                     for n in range(request.count)
                 ]
                 return TokensSigned(request.count)
@@ -106,6 +110,12 @@ class HttpClient:
             b"%bif-none-match: %b\r\n\r\n" % (sent.removesuffix(b"\r\n"), tag)
             for sent, tag in zip(http_requests, tags, strict=True)
         ]
+
+
+def _member_of(request: SignTokens, number: int) -> str:
+    if request.population is not None:
+        number = spread_number(number, request.population)
+    return member_id(request.prefix, number)
 
 
 async def send_all(

@@ -7,11 +7,22 @@ PROGRAM = "eu-mi-points"
 COUNTRY = "ES"
 PRESET = "eu-mi-points/2022"  # The version in force in that country.
 TAPS = "/v1/fuel/taps"
+TASKS = "/v1/tasks"
 HOME = "/v1/me"
+
+_STRIDE = 7_368_787  # A prime number, which no population is a multiple of.
 
 
 def member_id(prefix: str, number: int) -> str:
     return f"{prefix}{number}"
+
+
+def spread_number(visit: int, population: int) -> int:
+    """The number of the member of a visit: consecutive visits are of members all over the population.
+
+    As many visits as there are members are of all of them.
+    """
+    return visit * _STRIDE % population
 
 
 def raise_file_limit() -> int:

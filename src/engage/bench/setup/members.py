@@ -148,9 +148,6 @@ async def vacuum(db: AsyncEngine) -> None:
         )
 
 
-def spans(count: int, *, first: int = 0) -> list[dict[str, int]]:
+def spans(count: int, *, first: int = 0, rows: int = ROWS_PER_STATEMENT) -> list[dict[str, int]]:
     """Split member numbers into statements: parameters `first` and `last` of each."""
-    return [
-        {"first": number, "last": min(number + ROWS_PER_STATEMENT, count) - 1}
-        for number in range(first, count, ROWS_PER_STATEMENT)
-    ]
+    return [{"first": number, "last": min(number + rows, count) - 1} for number in range(first, count, rows)]
