@@ -6,6 +6,7 @@ import httpx
 
 from engage.torture.checks.books import read_books
 from engage.torture.checks.broken import Broken
+from engage.torture.checks.decisions import rebuild_decides_equally
 from engage.torture.checks.evidence import Evidence
 from engage.torture.checks.promises import judge
 from engage.torture.endpoints import Endpoints
@@ -26,5 +27,6 @@ async def check(endpoints: Endpoints, record: Record) -> list[Broken]:
         advanced = await http.post("/v1/sandbox/clock", json={"advance": SETTLING})
         advanced.raise_for_status()
         contract = (await http.get("/openapi.json")).raise_for_status().json()
-    books = await read_books(endpoints.database_url, PROGRAM)
-    return judge(Evidence(record.lines, books, contract))
+        evidence = Evidence(record.lines, await read_books(endpoints.database_url, PROGRAM), contract)
+        members = [row.member_id for row in evidence.books.members if not row.is_closed]
+        return judge(evidence) + await rebuild_decides_equally(endpoints, http, members)

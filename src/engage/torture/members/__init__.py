@@ -12,12 +12,15 @@ from engage.torture.members.client import Client
 from engage.torture.members.pace import Pace
 from engage.torture.members.publish import publish_program, read_time
 from engage.torture.members.sandbox_time import let_time_pass
+from engage.torture.members.sockets import DELAY_S, Screen
 from engage.torture.record import Record
 
 ACTORS: Final = 12
 REQUESTS_PER_S: Final = 25.0
 # Patient clients have so long after the end to send again what was lost.
-LAST_S: Final = 20.0
+LAST_S: Final = 15.0
+# Of each member, at the same time.
+SCREENS: Final = 2
 
 
 async def live(
@@ -44,15 +47,32 @@ async def live(
         operator = client(f"{seed}-operator")
         await publish_program(operator)
         clock = await read_time(operator)
+        codes: set[str] = set()
+        screens: list[asyncio.Task[None]] = []
+        end = asyncio.Event()
+
+        def watch(of: Client) -> None:
+            for number in range(SCREENS):
+                rng = chance(seed, f"{of.member}/{number}")
+                screen = Screen(endpoints, record, rng, of.member, of.token)
+                screens.append(asyncio.create_task(screen.watch(end)))
+
         names = [f"{seed}-member-{number}" for number in range(actors)]
         tasks = [
             asyncio.create_task(let_time_pass(client(f"{seed}-clock"), clock, chance(seed, "clock"), stop)),
             *(
-                asyncio.create_task(Actor(client(name), clock, chance(seed, name)).act(stop))
+                asyncio.create_task(Actor(client(name), clock, chance(seed, name), codes).act(stop, watch))
                 for name in names
             ),
         ]
-        await _finish(tasks, stop)
+        try:
+            await _finish(tasks, stop)
+            await asyncio.sleep(DELAY_S + 1)  # The last changes are pushed.
+        finally:
+            end.set()
+            await asyncio.wait([*screens, asyncio.create_task(end.wait())])
+        for screen in screens:
+            screen.result()
 
 
 def chance(seed: int, of: str) -> Random:

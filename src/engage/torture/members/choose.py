@@ -4,12 +4,17 @@ from collections.abc import Callable
 from random import Random
 
 from engage.torture.members.actions import Action
-from engage.torture.members.choices import earning, orders
+from engage.torture.members.choices import earning, engagement, orders, spending
 from engage.torture.members.knowledge import Knowledge
 
 Choice = Callable[[Knowledge, Random], Action | None]
 
-CHOICES: tuple[tuple[int, Choice], ...] = (*earning.CHOICES, *orders.CHOICES)
+CHOICES: tuple[tuple[int, Choice], ...] = (
+    *earning.CHOICES,
+    *orders.CHOICES,
+    *spending.CHOICES,
+    *engagement.CHOICES,
+)
 
 
 def next_action(known: Knowledge, rng: Random) -> Action:

@@ -27,13 +27,12 @@ class KnownOrder:
 
 @dataclass
 class Knowledge:
-    """`now`: the sandbox's time, or a little before it. `active`: points that the member saw last."""
+    """`now`: the sandbox's time, or a little before it. `codes`: invitations that members have made known."""
 
     member: str
     country: str
     now: datetime
     joined: datetime
-    active: int = 0
     serial: int = 0
     orders: dict[str, KnownOrder] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -42,11 +41,7 @@ class Knowledge:
     holds: dict[str, dict[str, Any]] = field(default_factory=dict)
     attempts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     withdrawals: list[str] = field(default_factory=list)
-    f_codes: list[str] = field(default_factory=list)
-    coupons: list[str] = field(default_factory=list)
-    credit_ids: list[str] = field(default_factory=list)
-    friends_code: str | None = None
-    draws: tuple[str, ...] = ()
+    codes: set[str] = field(default_factory=set)
 
     def new_id(self, kind: str) -> str:
         """An identifier of the shop's or the app's own."""

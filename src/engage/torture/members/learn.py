@@ -1,6 +1,6 @@
 """Note in `Knowledge` what an answer says."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from engage.torture.members.actions import Action
@@ -14,22 +14,25 @@ def learn(known: Knowledge, action: Action, answer: Answer | None) -> None:
         note(known, action, answer.body)
 
 
-def _home(known: Knowledge, _: Action, body: Any) -> None:
-    known.active = body["balance"]["active"]
+def _hold(known: Knowledge, action: Action, body: Any) -> None:
+    known.holds[body["hold_id"]] = {"order_id": body["order_id"], "lines": action.body["lines"]}
 
 
-def _credits(known: Knowledge, _: Action, body: Any) -> None:
-    known.credit_ids += (credit["id"] for credit in body["credits"])
+def _withdrawal(known: Knowledge, _: Action, body: Any) -> None:
+    known.withdrawals.append(body["id"])
 
 
-def _ids(items: Iterable[Any]) -> list[str]:
-    return [item["id"] for item in items]
+def _attempt(known: Knowledge, _: Action, body: Any) -> None:
+    known.attempts[body["attempt_id"]] = body["questions"]
+
+
+def _code(known: Knowledge, _: Action, body: Any) -> None:
+    known.codes.add(body["code"])
 
 
 _NOTES: dict[str, Callable[[Knowledge, Action, Any], None]] = {
-    "getHome": _home,
-    "recordFuelTap": _credits,
-    "recordShare": _credits,
-    "recordReview": _credits,
-    "recordVisit": _credits,
+    "holdPoints": _hold,
+    "createWithdrawal": _withdrawal,
+    "startQuiz": _attempt,
+    "getReferral": _code,
 }
