@@ -18,6 +18,7 @@ from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
 from engage.runtime.services import Services
 from engage.settings import Settings
+from tests.support import orders
 from tests.support.activities import (
     PROGRAM,
     join,
@@ -343,3 +344,20 @@ async def test_a_year_with_ten_thousand_credits_passes_in_seconds(
     assert found == [("earning", 10_100), ("expiration", 10_100), ("hold", 20), ("release", 20)]
     assert await rows(services.db, "SELECT DISTINCT active, pending FROM balances") == [(0, 0)]
     await assert_in_order(services, settings)
+
+
+async def test_a_delivery_that_is_reported_late_makes_no_entry_of_the_past(settings: Settings) -> None:
+    """Its points are due in the past; a statement that was read meanwhile goes on after its last line."""
+    async with orders.services_with_orders(settings, running_clock()) as services:
+        await orders.join(services)
+        await orders.send_events(services, orders.paid(services))
+        long_ago = services.clock.now()
+        await advance_clock(services, by=timedelta(hours=5))
+        await orders.write_review(services)
+        await advance_clock(services, by=timedelta(hours=1))
+        await orders.send_events(services, orders.delivered(services, at=long_ago))
+        await advance_clock(services, by=timedelta(minutes=1))
+        times = await rows(services.db, "SELECT at FROM entries ORDER BY seq")
+        assert len(times) == 2
+        assert times == sorted(times)
+        assert (await audit(settings)).broken == []

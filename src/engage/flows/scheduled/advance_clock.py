@@ -44,9 +44,13 @@ async def advance_clock(
 
 
 async def _work_until(services: Services, start: datetime, target: datetime) -> None:
-    """Does all work from stop to stop. Between two stops, the kinds of work may be done one after another."""
+    """Does all work from stop to stop. Between two stops, the kinds of work may be done one after another.
+
+    What is overdue at the start is late, as in a worker: a delivery that was reported late is due before
+    entries that there are already.
+    """
     at = start
-    await run_due_work(services, now=at, on_time=True)
+    await run_due_work(services, now=at)
     while at < target:
         at = await _next_stop(services, at, target)
         await run_due_work(services, now=at, on_time=True)
