@@ -7,6 +7,7 @@ from typing import Any, Final
 from engage.torture.checks.books import Balance, Entry
 from engage.torture.checks.broken import Broken
 from engage.torture.checks.evidence import Evidence
+from engage.torture.checks.timeline import Timeline
 
 BALANCED: Final = "entries balance, and add up to the balance"
 UNCHANGED: Final = "an entry never changes"
@@ -20,18 +21,21 @@ def entries_add_up(evidence: Evidence) -> Iterator[Broken]:
         if entry.active_delta + entry.held_delta - entry.debt_delta + entry.house_delta:
             yield Broken(BALANCED, (), f"{entry.member_id}: entry {entry.seq} does not balance")
     for balance in evidence.books.balances:
-        yield from _chain(balance, entries[balance.member_id])
+        yield from _chain(evidence.timeline, balance, entries[balance.member_id])
 
 
-def _chain(balance: Balance, entries: list[Entry]) -> Iterator[Broken]:
-    active, before = 0, None
+def _chain(timeline: Timeline, balance: Balance, entries: list[Entry]) -> Iterator[Broken]:
+    active = 0
+    before: Entry | None = None
     for entry in entries:
         active += entry.active_delta
         if active != entry.balance_after:
             text = f"entry {entry.seq} leaves {entry.balance_after}, and the sum is {active}"
             yield Broken(BALANCED, (), f"{balance.member_id}: {text}")
             return
-        if before is not None and entry.at < before.at:
+
+        raced = any(timeline.is_standing(each.at) for each in (before, entry) if each is not None)
+        if before is not None and entry.at < before.at and not raced:
             text = f"entry {entry.seq} of {entry.at} comes after one of {before.at}"
             yield Broken(BALANCED, (), f"{balance.member_id}: {text}")
         before = entry
