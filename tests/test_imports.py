@@ -24,6 +24,7 @@ BASE = {
     "programs",
     "batching",
     "connections",
+    "metrics",
 }
 ADAPTERS = {"gate", "ledger", "store", "signals", "payouts", "beacons"}
 BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs", "messages", "yaml_text"}
@@ -33,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "domain": {"decoding"},
     "clock": {"domain"},
     "settings": set(),
+    "metrics": set(),
     "sandbox_secrets": set(),
     "migrations": {"connections", "schema"},
     "programs": {"domain"},

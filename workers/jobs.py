@@ -1,5 +1,6 @@
 """The jobs. Each may run twice, late, or not at all: PostgreSQL knows what is due, and a sweep finds it."""
 
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import wraps
@@ -31,16 +32,28 @@ def job(run: Callable[..., Awaitable[int]]) -> WorkerCoroutine:
     @wraps(run)
     async def run_job(ctx: dict[str, Any], *args: Any, **kwargs: Any) -> int:
         services: Services = ctx["services"]
-        structlog.contextvars.bind_contextvars(job=run.__name__, job_id=ctx.get("job_id", ""))
+        numbers, name = services.metrics.worker, run.__name__
+        structlog.contextvars.bind_contextvars(job=name, job_id=ctx.get("job_id", ""))
+        began, outcome = time.perf_counter(), "failed"
         try:
             await services.follow_clock()
             services.clock.check()
             if services.programs.is_out_of_date:
                 await services.programs.refresh(services.db)
-            return await run(services, *args, **kwargs)
+            count = await run(services, *args, **kwargs)
+            outcome = "done"
+            numbers.work_done.add(name, by=count)
+            return count
         except Unavailable as error:
+            outcome = "unavailable"
             log.warning("a service is away", part=error.facts["part"])
             return 0
+        except Retry:
+            outcome = "early"
+            raise
+        finally:
+            numbers.jobs.add(name, outcome)
+            numbers.job_seconds.observe(time.perf_counter() - began, name)
 
     return run_job
 

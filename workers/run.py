@@ -15,7 +15,8 @@ from engage.domain.refusals import Unavailable
 from engage.flows.backtests.work import work_always
 from engage.runtime.background import Loop, running
 from engage.runtime.garbage import collect_rarely
-from engage.runtime.liveness import WORKER, send_heartbeats, touch_liveness_file
+from engage.runtime.liveness import WORKER, problems_of, send_heartbeats, touch_liveness_file, works
+from engage.runtime.operations import Ready, open_operations
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from engage.signals.doorbell import open_queue
@@ -48,12 +49,15 @@ async def _work(settings: Settings) -> None:
     async with open_services(settings) as services, open_queue(settings.queue_url) as queue:
         log.info("the worker starts")
         jobs = Jobs(services, queue)
-        async with running(
-            services.loops.keep("jobs", jobs.run),
-            services.loops.keep(
-                "backtests", lambda loop: work_always(services, loop.turned), turn_s=BACKTEST_STEP_S
+        async with (
+            open_operations(services, WORKER, jobs.check),
+            running(
+                services.loops.keep("jobs", jobs.run),
+                services.loops.keep(
+                    "backtests", lambda loop: work_always(services, loop.turned), turn_s=BACKTEST_STEP_S
+                ),
+                jobs.announce(),
             ),
-            jobs.announce(),
         ):
             await stop.wait()
         await jobs.stop()
@@ -96,6 +100,12 @@ class Jobs:
             for task in worker.tasks_left():
                 self._left.add(task)
                 task.add_done_callback(self._ended)
+
+    async def check(self) -> Ready:
+        """Return `up` when jobs are taken from the queue and all loops do their work."""
+        problems = problems_of(self._services.loops, self._services.clock)
+        up = self._looked.is_set() and works(problems)
+        return Ready("up" if up else "down", problems=problems)
 
     async def announce(self) -> Never:
         """Show signs of life, from the first look at the queue on."""

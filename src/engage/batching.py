@@ -20,7 +20,7 @@ class Batcher(Generic[T, R]):
     """Passes submitted items to `run` in batches of at most `max_size`, at most `in_flight` at once.
 
     `run` returns an answer for each item, in order. An answer that is an exception is raised to its caller;
-    an exception that `run` raises, to every caller of the batch.
+    an exception that `run` raises, to every caller of the batch. `on_batch` gets the size of each.
     """
 
     def __init__(
@@ -29,10 +29,12 @@ class Batcher(Generic[T, R]):
         *,
         max_size: int,
         in_flight: int = 1,
+        on_batch: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._run = run
         self._max_size = max_size
         self._in_flight = in_flight
+        self._on_batch = on_batch
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._running: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -62,6 +64,7 @@ class Batcher(Generic[T, R]):
         self._scheduled = False
         while self._waiting and len(self._running) < self._in_flight:
             batch, self._waiting = self._waiting[: self._max_size], self._waiting[self._max_size :]
+            self._on_batch(len(batch))
             task = asyncio.get_running_loop().create_task(self._answer(batch))
             self._running.add(task)
             task.add_done_callback(self._finished)

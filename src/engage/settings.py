@@ -23,6 +23,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     feed_host: str = "127.0.0.1"
     feed_port: int = 8081
     feed_url: str = "ws://127.0.0.1:8081/"  # As clients reach it.
+    # The port of this process for Prometheus and probes; without a number there is none. Each process has its
+    # own. Nothing on it is secret or personal, and nobody has to sign in: keep it within your network.
+    operations_host: str = "127.0.0.1"
+    operations_port: int = 0
     jwks: str = ""  # Path or https URL of the key set that signs members' tokens.
     jwt_issuer: str = "engage"
     jwt_audience: str = "engage"

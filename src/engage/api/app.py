@@ -39,6 +39,8 @@ def app_of(api: Api) -> Application:
 
 
 def _open(app: Litestar, api: Api) -> None:
+    assert isinstance(app, Application)
+    app.metrics = api.services.metrics.api
     app.state[STATE] = api
     app.state[console.STATE] = console.Console(api.services, api.sandbox, api.check)
 

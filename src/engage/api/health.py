@@ -3,13 +3,14 @@
 from typing import Any, Final, Literal, TypeVar
 
 from litestar import Controller, Request, get
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from engage.api.http.answers import NOT_STORED, Answer, answer
 from engage.api.http.context import Api, api_of
 from engage.api.http.operation import contract
 from engage.flows.operations.health import PartsHealth, ProcessProblem, Sign, check_parts
 from engage.flows.programs.older_presets import older_presets
+from engage.runtime.operations import Ready
 
 AGAIN_SOON: Final = (*NOT_STORED, (b"retry-after", b"1"))
 
@@ -68,11 +69,22 @@ class HealthController(Controller):
     )
     async def ready(self, request: Request[Any, Any, Any]) -> Answer[Readiness]:
         """200 when all parts are up, 503 otherwise, with the state of each part."""
-        api = api_of(request.scope)
-        parts, problems = await check_parts(api.services, started=api.started)
-        signs = [getattr(parts, name) for name in PartsHealth.__struct_fields__]
-        up = api.started and not api.closing and all(sign == "up" for sign in signs)
-        return _health(Readiness("up" if up else "down", parts, problems, _notices(api)), up=up)
+        readiness = await _readiness(api_of(request.scope))
+        return _health(readiness, up=readiness.status == "up")
+
+
+async def check(api: Api) -> Ready:
+    """Check all parts, for the operations port."""
+    readiness = await _readiness(api)
+    problems = [f"{problem.process}: {problem.loop}" for problem in readiness.problems]
+    return Ready(readiness.status, structs.asdict(readiness.parts), problems)
+
+
+async def _readiness(api: Api) -> Readiness:
+    parts, problems = await check_parts(api.services, started=api.started)
+    signs = [getattr(parts, name) for name in PartsHealth.__struct_fields__]
+    up = api.started and not api.closing and all(sign == "up" for sign in signs)
+    return Readiness("up" if up else "down", parts, problems, _notices(api))
 
 
 def _notices(api: Api) -> list[Notice]:

@@ -1,13 +1,18 @@
 """The process of `engage api`: the API on Granian."""
 
+from functools import partial
+
 import structlog
 import uvloop
 
 from engage import logs
 from engage.api.app import app_of
+from engage.api.health import check
 from engage.api.http.context import open_api
 from engage.api.server.granian_server import serve
 from engage.runtime.garbage import collect_rarely
+from engage.runtime.liveness import API
+from engage.runtime.operations import open_operations
 from engage.settings import Settings, SettingsError, require_pepper
 
 log = structlog.get_logger()
@@ -24,9 +29,10 @@ async def _run(settings: Settings) -> None:
     async with open_api(settings) as api:
         app = app_of(api)
         collect_rarely()
-        log.info("the API starts", host=settings.api_host, port=settings.api_port)
-        try:
-            await serve(app, host=settings.api_host, port=settings.api_port, on_closing=api.close)
-        except OSError as error:
-            where = f"{settings.api_host} port {settings.api_port}"
-            raise SettingsError(f"cannot listen on {where}: {error}") from error
+        async with open_operations(api.services, API, partial(check, api)):
+            log.info("the API starts", host=settings.api_host, port=settings.api_port)
+            try:
+                await serve(app, host=settings.api_host, port=settings.api_port, on_closing=api.close)
+            except OSError as error:
+                where = f"{settings.api_host} port {settings.api_port}"
+                raise SettingsError(f"cannot listen on {where}: {error}") from error

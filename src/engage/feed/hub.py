@@ -61,16 +61,24 @@ class Hub:
         self._leaving: dict[Socket, float | None] = {}  # Sockets of a closed account, and when to close them.
         self._ending: dict[int, set[Socket]] = {}  # By `ends_in`.
         self._ended_until = floor(now)  # The last second whose sockets are closed.
+        # Of all sockets since the beginning. `held_back` are changes that a socket was not sent at once.
+        self.opened_count = self.pushed = self.held_back = 0
+        self.closed: dict[tuple[int, str], int] = {}  # By code and reason.
 
     def __len__(self) -> int:
         """Return the number of sockets, with and without a member."""
         return len(self._sockets)
+
+    @property
+    def member_count(self) -> int:
+        return len(self._by_member)
 
     def members(self) -> list[Member]:
         return list(self._by_member)
 
     def opened(self, socket: Socket) -> None:
         self._sockets.add(socket)
+        self.opened_count += 1
         self.watch(socket)
 
     def authenticated(self, socket: Socket, identity: Identity, until: float, now: float) -> None:
@@ -168,10 +176,14 @@ class Hub:
             self._push(sockets, push_of(balance, RESYNCED))
 
     def _push(self, sockets: list[Socket], push: Push) -> None:
+        pushed = 0
         for socket in sockets:
             message = socket.session.changed(push)
             if message is not None:
                 socket.send_text(message)
+                pushed += 1
+        self.pushed += pushed
+        self.held_back += len(sockets) - pushed
 
     def perform(self, socket: Socket, actions: Actions) -> None:
         """Perform the actions of a session. A ticket is redeemed elsewhere, because that has to wait."""
@@ -181,6 +193,7 @@ class Hub:
                     socket.send_text(message)
                 case Close(code, reason):
                     socket.send_close(code, reason)
+                    self.closed[code, reason] = self.closed.get((code, reason), 0) + 1
                 case ReadSnapshot():
                     self._request_snapshot(socket)
                 case Abort():

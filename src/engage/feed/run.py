@@ -5,6 +5,7 @@ import gc
 import signal
 from collections.abc import Mapping, Set
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -21,7 +22,8 @@ from engage.feed.session import Member
 from engage.flows.reads.balances import read_balances
 from engage.runtime.background import running
 from engage.runtime.database import REQUEST_TIMEOUT_S
-from engage.runtime.liveness import touch_liveness_file
+from engage.runtime.liveness import FEED, touch_liveness_file
+from engage.runtime.operations import open_operations
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from engage.tokens.verifier import TokenVerifier, open_verifier
@@ -72,7 +74,8 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
     ) as feed:
         _collect_less()
         log.info("feed is serving", port=feed.port, connections=limits.connections)
-        async with running(touch_liveness_file(services)):
+        services.metrics.on_read(partial(feed.count, services.metrics.feed))
+        async with open_operations(services, FEED, feed.check), running(touch_liveness_file(services)):
             await stop.wait()
 
 

@@ -26,8 +26,10 @@ from engage.feed.places import Places
 from engage.feed.reader import BalanceReader, ReadBalances
 from engage.feed.session import NOTHING, Actions, Member, Redeem, Timeouts
 from engage.logs import BoundedLog
+from engage.metrics.catalogue import FeedNumbers
 from engage.runtime.background import Loop, Loops, running
 from engage.runtime.liveness import FEED, HEARTBEAT_S, beat, problems_of, works
+from engage.runtime.operations import Ready
 from engage.signals.topics import Subscribed, Topics
 
 TICK_S: Final = 0.25
@@ -97,6 +99,7 @@ class Feed:
         self._hub = Hub(self._reader.request_snapshot, asyncio.get_running_loop().time())
         self._answering = {"valkey": False, "postgres": False}
         self._stopping = False
+        self._full = self._resumes = self._subscriptions = 0
 
     def __len__(self) -> int:
         """Return the number of connections."""
@@ -148,7 +151,9 @@ class Feed:
 
     async def _received(self, connection: Connection, raw: bytes) -> None:
         now = connection.loop.time()
-        actions = connection.session.received(messages.decode(raw), now)
+        message = messages.decode(raw)
+        self._resumes += isinstance(message, messages.Resume)
+        actions = connection.session.received(message, now)
         match actions:
             case (Redeem(ticket),):
                 await self._redeem(connection, ticket)
@@ -176,13 +181,37 @@ class Feed:
             return _health(connection, not stuck, {})
         if path == "/health/ready":
             problems = problems_of(self._loops, self._clock)
-            ready = all(self._answering.values()) and works(problems) and not self._stopping
+            ready = self._is_ready(problems)
             return _health(connection, ready, {"parts": self._answering, "problems": problems})
         if self.places.are_full:
+            self._full += 1
             full = _json(connection, HTTPStatus.SERVICE_UNAVAILABLE, {"status": "full"})
             full.headers["Retry-After"] = "5"
             return full
         return None
+
+    def _is_ready(self, problems: list[str]) -> bool:
+        return all(self._answering.values()) and works(problems) and not self._stopping
+
+    async def check(self) -> Ready:
+        """Return what the health checks have found last."""
+        problems = problems_of(self._loops, self._clock)
+        parts = {part: "up" if answers else "down" for part, answers in self._answering.items()}
+        return Ready("up" if self._is_ready(problems) else "down", parts, problems)
+
+    def count(self, numbers: FeedNumbers) -> None:
+        """Set the metrics of the feed."""
+        hub = self._hub
+        numbers.sockets.set(len(hub))
+        numbers.members.set(hub.member_count)
+        numbers.connections.reached(hub.opened_count)
+        numbers.pushes.reached(hub.pushed)
+        numbers.held_back.reached(hub.held_back)
+        for (code, reason), count in hub.closed.items():
+            numbers.closed.reached(count, str(code), reason)
+        numbers.resumes.reached(self._resumes)
+        numbers.full.reached(self._full)
+        numbers.subscriptions.reached(self._subscriptions)
 
     async def run(self) -> None:
         """Run the background loops until cancelled."""
@@ -202,6 +231,7 @@ class Feed:
             async for changes in batches:
                 loop.turned()
                 if isinstance(changes, Subscribed):
+                    self._subscriptions += 1
                     self._reader.read_again(self._hub.members())
                     continue
                 self._hub.deliver(changes)

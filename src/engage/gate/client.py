@@ -48,6 +48,9 @@ class Gate:
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
+        self.calls: dict[str, int] = {}  # By function.
+        self.loaded = 0  # Members.
+        self.installs = 0
         self.boards = Boards(self._call_boards, self._get)
 
     async def claim(self, requests: Sequence[SlotRequest]) -> list[ClaimResult]:
@@ -112,6 +115,7 @@ class Gate:
             packed = [keys.pack(records) for _, _, records in group]
             commands.append(self._command("engage_load", names, (HASH_TTL_S, *oldest, member_ids), *packed))
         await self._run_all(commands)
+        self.loaded += len(members)
 
     async def read(self, program_id: str, member_id: str) -> list[keys.Record] | None:
         """The records of a member, or None if the gate does not know the member."""
@@ -145,7 +149,11 @@ class Gate:
         return [(indexes, [items[index] for index in indexes]) for indexes in groups.values()]
 
     def _command(self, function: str, names: list[str], argument: object, *rest: bytes) -> Call:
+        self._count(function)
         return _function_call(function, names, _encoder.encode(argument), *rest)
+
+    def _count(self, function: str) -> None:
+        self.calls[function] = self.calls.get(function, 0) + 1
 
     async def _run(self, calls: Sequence[Call]) -> list[Any]:
         """The answer to each call, or Unavailable. Raises other errors."""
@@ -179,6 +187,7 @@ class Gate:
         return answer
 
     async def _call_boards(self, function: str, names: list[str], *arguments: str | bytes | int) -> Any:
+        self._count(function)
         return await self._one(_function_call(function, names, *arguments))
 
     async def _get(self, name: str) -> bytes | None:
@@ -191,6 +200,7 @@ class Gate:
             check_valkey(dict(info))
         for library in (LIBRARY, boards.LIBRARY):
             await self._servers.on_each("FUNCTION LOAD", "REPLACE", library)
+        self.installs += 1
 
 
 def _function_call(function: str, names: list[str], *arguments: str | bytes | int) -> Call:

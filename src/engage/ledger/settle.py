@@ -5,8 +5,11 @@ waits for nothing while it holds a credit. A balance that is in use all the time
 credit is locked, and by one worker at a time: the others go on with the credits of other members.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
+from msgspec import Struct
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -50,7 +53,9 @@ WITH due AS MATERIALIZED (
            greatest(CASE WHEN :on_time THEN due_at ELSE {NOW} END, accepted_at) AS active_at
     FROM stored_credits WHERE ctid = ANY(CAST(CAST(:places AS text) AS tid[]))
 ), sums AS MATERIALIZED (
-    SELECT account, CAST(sum(points) AS bigint) AS points, count(*) AS entries FROM due GROUP BY 1
+    SELECT account, CAST(sum(points) AS bigint) AS points, count(*) AS entries,
+           CAST(extract(epoch FROM max(active_at - due_at)) AS float8) AS lag_s
+    FROM due GROUP BY 1
 ), moved AS (
     -- Debts are paid first.
     UPDATE balances b
@@ -95,7 +100,7 @@ WITH due AS MATERIALIZED (
            array_agg(program_id), array_agg(member_id)
     FROM moved HAVING count(*) > 0
 )
-SELECT program_id, member_id, m.active, m.pending, m.held, m.debt, m.version, s.entries
+SELECT program_id, member_id, m.active, m.pending, m.held, m.debt, m.version, s.entries, s.lag_s
 FROM moved m FULL JOIN sums s USING (account)
 """)  # noqa: S608  # Constants.
 
@@ -113,6 +118,18 @@ _IS_DUE = text(
 )
 
 
+class Settled(Struct, frozen=True):
+    """The number of credits that became active; and by member the program, the largest lag in seconds, and
+    the number of credits.
+    """
+
+    count: int
+    lags: Sequence[tuple[str, float, int]]
+
+
+NOTHING: Final = Settled(0, ())
+
+
 async def settle_batch(
     conn: AsyncConnection,
     outbox: OutboxRow,
@@ -122,9 +139,8 @@ async def settle_batch(
     on_time: bool = False,
     batch: int = CREDITS_PER_BATCH,
     waits: bool = False,
-) -> int:
-    """Activate up to `batch` credits that are due at `now`; the number of them. Fills the changes of
-    `outbox`.
+) -> Settled:
+    """Activate up to `batch` credits that are due at `now`. Fills the changes of `outbox`.
 
     Those that other transactions hold are skipped, and those of members whose balance is held, unless it
     `waits` for these members first. Nothing is done if another transaction waits already.
@@ -136,11 +152,13 @@ async def settle_batch(
     assert not commits_each(conn), "the rows stay locked from one statement to the next"
     values = {"now": now, "ahead": ahead, "on_time": on_time}
     if waits and not (await conn.execute(_WAIT, values | {"batch": batch})).scalar():
-        return 0
+        return NOTHING
     places = (await conn.execute(_LOCK, values | {"batch": batch})).scalar()
     if places is None:
-        return 0
-    return outbox.fill(await conn.execute(_SETTLE, values | {"places": places} | outbox.parameters))
+        return NOTHING
+    rows = (await conn.execute(_SETTLE, values | {"places": places} | outbox.parameters)).all()
+    count = outbox.fill(row[:-1] for row in rows)
+    return Settled(count, [(row[0], row[-1], row[-2]) for row in rows])
 
 
 async def next_settlement(conn: AsyncConnection, *, after: datetime) -> datetime | None:

@@ -39,6 +39,15 @@ class LoopProblem(Struct, frozen=True):
     error: str
 
 
+class LoopState(Struct, frozen=True):
+    """A loop as metrics show it. `age_s`: since its last good turn."""
+
+    loop: str
+    problem: LoopProblem | None
+    age_s: float
+    failures: int
+
+
 class Loop:
     """The state of one loop. It calls `turned` or `failed` at least every `turn_s` seconds."""
 
@@ -47,6 +56,7 @@ class Loop:
         self._turn_s = turn_s
         self._ended_at = self._good_at = asyncio.get_running_loop().time()
         self._error = ""
+        self._failures = 0
 
     def turned(self) -> None:
         """Note a good turn."""
@@ -57,6 +67,7 @@ class Loop:
 
     def failed(self, error: BaseException) -> None:
         """Note a turn that failed. Logs the first of a row of equal errors."""
+        self._failures += 1
         self._ended_at = asyncio.get_running_loop().time()
         name = _name_of(error)
         if name == self._error:
@@ -72,6 +83,10 @@ class Loop:
             return LoopProblem(self.name, stuck, self._error)
         return None
 
+    def state(self) -> LoopState:
+        age_s = asyncio.get_running_loop().time() - self._good_at
+        return LoopState(self.name, self.problem(), age_s, self._failures)
+
 
 class Loops:
     """The loops of a process."""
@@ -82,6 +97,9 @@ class Loops:
     def problems(self) -> list[LoopProblem]:
         found = (loop.problem() for loop in self._loops)
         return [problem for problem in found if problem is not None]
+
+    def states(self) -> list[LoopState]:
+        return [loop.state() for loop in self._loops]
 
     def are_stuck(self) -> bool:
         """True if a loop will not go on by itself. A failing one may, so it is no reason for a restart."""

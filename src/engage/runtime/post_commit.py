@@ -52,6 +52,12 @@ class PostCommit:
         self._published: list[UUID] = []  # Outbox rows to delete.
         self._draining = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.failures: dict[str, int] = {}  # By step.
+
+    @property
+    def waiting(self) -> int:
+        """The number of changes that are not published yet."""
+        return len(self._changes)
 
     def add(
         self,
@@ -111,30 +117,36 @@ class PostCommit:
         changes, self._changes = self._changes, []
         rows, self._unpublished = self._unpublished, []
         # These may be three servers: the failure of one does not stop the other two.
-        with _may_fail("confirm", len(confirmed)):
+        with self._may_fail("confirm", len(confirmed)):
             await self._gate.confirm(confirmed)
-        with _may_fail("ring", len(due)):
+        with self._may_fail("ring", len(due)):
             await self._doorbell.ring(due)
         if reacts:
-            with _may_fail("ring for reactions", 1):
+            with self._may_fail("ring for reactions", 1):
                 await self._doorbell.ring_for_reactions()
-        with _may_fail("publish", len(changes)):
+        with self._may_fail("publish", len(changes)):
             await self._topics.publish(changes)
             self._published += rows
 
     async def _delete_published(self) -> None:
         rows, self._published = self._published, []
-        with _may_fail("delete", len(rows)):
+        with self._may_fail("delete", len(rows)):
             async with one_statement(self._db) as conn:
                 await outbox.delete(conn, rows)
 
+    @contextmanager
+    def _may_fail(self, step: str, count: int) -> Iterator[None]:
+        try:
+            yield
+        except Unavailable as error:
+            self._failed(step)
+            log.warning(
+                "after the commit: a service is away", part=error.facts["part"], step=step, count=count
+            )
+        except Exception:
+            self._failed(step)
+            # A bug in one step. The others go on, as the outbox and the sweep do for this one.
+            log.exception("after the commit: a step failed", step=step, count=count)
 
-@contextmanager
-def _may_fail(step: str, count: int) -> Iterator[None]:
-    try:
-        yield
-    except Unavailable as error:
-        log.warning("after the commit: a service is away", part=error.facts["part"], step=step, count=count)
-    except Exception:
-        # A bug in one step. The others go on, as the outbox and the sweep do for this one.
-        log.exception("after the commit: a step failed", step=step, count=count)
+    def _failed(self, step: str) -> None:
+        self.failures[step] = self.failures.get(step, 0) + 1

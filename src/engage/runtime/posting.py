@@ -54,6 +54,7 @@ class Posting:
         self.rows: list[OutboxRow] = []
         self.due: list[datetime] = []
         self.confirmed: list[tuple[SlotRequest, int]] = []
+        self.accepted: list[tuple[str, str, int]] = []  # Program, rule and points of each credit.
 
     async def post(self, accounts: Accounts, *, causes: Mapping[MemberKey, str] | None = None) -> None:
         """Posts the movements of accounts. `causes` are by account, in place of the cause of this posting: an
@@ -105,6 +106,9 @@ class Posting:
         if self._reacting:
             self.reacts |= any(row.id in accepted and row.program_id in self._reacting for row in accepting)
         self.ring_at(row.credit.due_at for row in accepting if row.id in accepted)
+        self.accepted += [
+            (row.program_id, row.credit.rule_id, row.credit.points) for row in accepting if row.id in accepted
+        ]
         for base, rows in found.boosted.items():
             self.boosted[base] = [row for row in rows if row.id in accepted]
         self.exhausted |= gone
@@ -174,6 +178,8 @@ async def open_posting(
         posting = Posting(services, conn, cause, reacting=reacting)
         yield posting
         await posting.write_changes()
+    if posting.accepted:
+        services.metrics.ledger.accepted(posting.accepted)
     services.post_commit.add(
         posting.rows, due=posting.due, confirmed=posting.confirmed, reacts=posting.reacts
     )

@@ -13,6 +13,7 @@ from engage.clock import Clock
 from engage.connections.valkey import open_client
 from engage.domain.refusals import Unavailable
 from engage.gate.client import Gate, open_gate
+from engage.metrics.catalogue import Metrics
 from engage.payouts.port import PayoutProvider
 from engage.runtime.background import Loops, running
 from engage.runtime.beacon import open_beacon
@@ -57,6 +58,7 @@ class Services(Struct, frozen=True):
     beacon: Beacon
     loops: Loops
     origins: Origins
+    metrics: Metrics
 
     async def follow_clock(self) -> None:
         """Set the clock by the database's. Raises Unavailable."""
@@ -95,7 +97,7 @@ async def open_services(
         stack.push_async_callback(beacon.close)
         post_commit = PostCommit(db, gate, topics, doorbell)
         stack.push_async_callback(post_commit.drain)
-        programs, members, loops = ProgramCache(clock), MemberCache(), Loops()
+        programs, members, loops, metrics = ProgramCache(clock), MemberCache(), Loops(), Metrics()
         campaigns = CampaignCache(clock)
         definitions = DefinitionCache(programs, campaigns)
         await stack.enter_async_context(
@@ -126,4 +128,5 @@ async def open_services(
             beacon,
             loops,
             origins,
+            metrics,
         )

@@ -38,6 +38,7 @@ class Doorbell:
     def __init__(self, queue: ArqRedis, clock: Clock) -> None:
         self._queue = queue
         self._clock = clock
+        self.rings = 0  # Ticks that were requested.
         self._rung: set[int] = set()
         self._forget_at = RUNG_LIMIT
         self._reacting = 0  # The last tick at which reactions were requested.
@@ -61,6 +62,7 @@ class Doorbell:
                     _queue_name=QUEUE,
                 )
             self._rung.add(tick)
+            self.rings += 1
         if len(self._rung) > self._forget_at:
             # With long delays most ticks are in the future and stay. This must not run at every call.
             self._rung = {tick for tick in self._rung if tick >= now}

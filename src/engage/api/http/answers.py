@@ -35,6 +35,10 @@ class Answer(Response[T]):
         return self.send
 
     @property
+    def status(self) -> int:
+        return self._status
+
+    @property
     def parts(self) -> tuple[int, Headers, bytes]:
         """The status, all headers, the body."""
         return self._status, [*self._headers, (b"content-length", b"%d" % len(self._body))], self._body

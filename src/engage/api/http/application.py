@@ -1,5 +1,6 @@
 """The application: a path has one spelling, and OPTIONS and HEAD are answered on each path."""
 
+import time
 from typing import Any, Final
 
 from litestar import Litestar, Request
@@ -11,6 +12,10 @@ from engage.api.http.answers import SAFE, Answer
 from engage.api.http.direct import DirectAnswers
 from engage.api.http.problems import allowed_methods, to_problem
 from engage.domain.refusals import Code, Refusal
+from engage.metrics.catalogue import ApiNumbers
+from engage.metrics.numbers import OTHER
+
+CONSOLE: Final = "/console"
 
 _ENCODED_SLASHES: Final = (b"%2f", b"%5c")
 
@@ -27,6 +32,7 @@ class Application(Litestar):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.metrics: ApiNumbers | None = None  # Those of the API that it is opened with.
         self._direct = DirectAnswers(self.routes)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -37,9 +43,24 @@ class Application(Litestar):
                 return
             if scope["method"] == "HEAD":
                 scope, send = {**scope, "method": "GET"}, _without_body(send)
-            if await self._direct.send(scope, receive, send):
+            if await self._direct.send(scope, receive, send, self.metrics):
+                return
+            if self.metrics is not None:
+                await self._count(self.metrics, scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+    async def _count(self, metrics: ApiNumbers, scope: Any, receive: Any, send: Any) -> None:
+        status, began = 0, time.perf_counter()
+
+        async def noting(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await super().__call__(scope, receive, noting)
+        metrics.answered(_operation_of(scope), status, time.perf_counter() - began)
 
     def _without_handler(self, scope: Any) -> Answer[Any]:
         try:
@@ -59,6 +80,15 @@ class Application(Litestar):
         except NotFoundException:
             pass
         raise Refusal(Code.NOT_FOUND)
+
+
+def _operation_of(scope: Any) -> str:
+    """Name the operation of the contract; pages and mistaken paths are one each."""
+    handler = scope.get("route_handler")
+    if scope["path"].startswith(CONSOLE):
+        return "console"
+    operation = None if handler is None else getattr(handler, "operation_id", None)
+    return operation if isinstance(operation, str) else OTHER
 
 
 def _is_another_spelling(scope: Any) -> bool:

@@ -38,10 +38,17 @@ class Batchers:
         batcher = self._open.get(flow)
         if batcher is None:
             batcher = self._open[flow] = Batcher(
-                partial(flow.run, self._services), max_size=flow.max_size, in_flight=flow.in_flight
+                partial(flow.run, self._services),
+                max_size=flow.max_size,
+                in_flight=flow.in_flight,
+                on_batch=self._counting(flow),
             )
         result: R = await batcher.submit(request)
         return result
+
+    def _counting(self, flow: BatchedFlow[Any, Any]) -> Callable[[int], None]:
+        sizes, name = self._services.metrics.api.batch_size, flow.run.__name__.strip("_")
+        return lambda size: sizes.observe(size, name)
 
     async def drain(self) -> None:
         """Wait until every request has its result."""

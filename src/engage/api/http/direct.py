@@ -5,6 +5,7 @@ responder goes to Litestar, and its answer is the same.
 """
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from msgspec import Struct
 from engage.api.http.answers import Answer
 from engage.api.http.operation import contract_of
 from engage.api.http.problems import to_problem
+from engage.metrics.catalogue import ApiNumbers
 
 Responder = Callable[[Scope], Awaitable[Answer[Any]]]
 BodyResponder = Callable[[Scope, Receive], Awaitable[Answer[Any]]]
@@ -41,6 +43,7 @@ class _Found(Struct, frozen=True):
     direct: _Direct
     handler: HTTPRouteHandler
     parameter: str | None
+    operation: str
 
 
 class DirectAnswers:
@@ -48,7 +51,9 @@ class DirectAnswers:
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._handlers: dict[tuple[str, str], _Found] = {
-            (method, _PARAMETER.sub("", route.path)): _Found(handler.opt[_OPT], handler, _parameter(route))
+            (method, _PARAMETER.sub("", route.path)): _Found(
+                handler.opt[_OPT], handler, _parameter(route), str(handler.operation_id)
+            )
             for route in routes
             if isinstance(route, HTTPRoute)
             for handler in route.route_handlers
@@ -58,11 +63,12 @@ class DirectAnswers:
         for found in self._handlers.values():
             _check_nothing_is_skipped(found.handler)
 
-    async def send(self, scope: Any, receive: Receive, send: Send) -> bool:
+    async def send(self, scope: Any, receive: Receive, send: Send, metrics: ApiNumbers | None = None) -> bool:
         """Answer a request, or return False where Litestar has to."""
         found = self._find(scope)
         if found is None or not _is_plain(scope, has_body=found.direct.body is not None):
             return False
+        began = time.perf_counter()
         scope["route_handler"] = found.handler
         scope.setdefault("state", {})
         try:
@@ -70,6 +76,8 @@ class DirectAnswers:
         except Exception as error:  # noqa: BLE001  # As Litestar, which passes each to `to_problem`.
             answer = to_problem(Request(scope), error)
         await answer.send(scope, receive, send)
+        if metrics is not None:
+            metrics.answered(found.operation, answer.status, time.perf_counter() - began)
         return True
 
     def _find(self, scope: Any) -> _Found | None:

@@ -85,6 +85,9 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Prob
         refusal = Refusal(Code.INTERNAL_ERROR)
     else:
         _log_refusal(refusal, facts)
+    metrics = getattr(request.scope.get("litestar_app"), "metrics", None)
+    if metrics is not None:
+        metrics.refusals.add(str(refusal.code))
     return _problem(refusal, request.scope, trace_id)
 
 

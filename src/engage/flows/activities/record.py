@@ -5,6 +5,7 @@ is there an answer. The gate may be wrong, or not know a member. Then it is load
 activity goes through another round.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -33,6 +34,7 @@ from engage.ledger.accept import CreditToAccept
 from engage.ledger.credits import read_used_keys
 from engage.ledger.streaks import RecordedEvent, StreakKey, read_histories, seq_of
 from engage.ledger.used_slots import query_of, read_used_slots
+from engage.metrics.numbers import OTHER
 from engage.runtime.batch import decide_each, in_parts, not_refused
 from engage.runtime.budgets import NeedsTransaction
 from engage.runtime.database import one_statement, transaction
@@ -74,7 +76,32 @@ async def record(services: Services, activities: Sequence[MemberActivity]) -> An
         again = await in_parts([activities[n] for n in closed], partial(_record, services))
         for n, answer in zip(closed, again, strict=True):
             answers[n] = answer
+    services.metrics.ledger.recorded(_outcomes(services, activities, answers))
     return answers
+
+
+def _outcomes(
+    services: Services, activities: Sequence[MemberActivity], answers: Answers
+) -> Counter[tuple[str, str, str]]:
+    """Count answers by program, activity and outcome."""
+    counts = Counter(
+        (activity.program_id, type(activity.activity), _outcome(answer))
+        for activity, answer in zip(activities, answers, strict=True)
+    )
+    # Whoever signs tokens can name any program.
+    known = {program_id for program_id, _, _ in counts if services.programs.versions(program_id)}
+    return Counter(
+        {
+            (program_id if program_id in known else OTHER, str(kind.__struct_config__.tag), outcome): count
+            for (program_id, kind, outcome), count in counts.items()
+        }
+    )
+
+
+def _outcome(answer: RecordedActivity | Refusal) -> str:
+    if isinstance(answer, Refusal):
+        return str(answer.code)
+    return "repeated" if answer.repeated else "accepted"
 
 
 async def _record(services: Services, activities: Sequence[MemberActivity]) -> Answers:

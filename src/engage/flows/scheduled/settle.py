@@ -12,21 +12,30 @@ from engage.signals.doorbell import SETTLE_JOB
 TURN_S = 10.0
 
 
-async def settle_once(services: Services, *, now: datetime, on_time: bool = False) -> int:
-    """Activates a batch of credits that are due at `now`; how many. Raises Unavailable."""
-    settled = await _settle(services, now=now, on_time=on_time)
+async def settle_once(
+    services: Services, *, now: datetime, on_time: bool = False, swept: bool = False
+) -> int:
+    """Activates a batch of credits that are due at `now`; how many. `swept`: no doorbell has rung for it.
+
+    Raises Unavailable.
+    """
+    settled = await _settle(services, now=now, on_time=on_time, swept=swept)
     if settled < CREDITS_PER_BATCH:
         # The rest may be of members who are busy.
-        settled += await _settle(services, now=now, on_time=on_time, waits=True)
+        settled += await _settle(services, now=now, on_time=on_time, swept=swept, waits=True)
     return settled
 
 
-async def _settle(services: Services, *, now: datetime, on_time: bool, waits: bool = False) -> int:
+async def _settle(
+    services: Services, *, now: datetime, on_time: bool, swept: bool, waits: bool = False
+) -> int:
     async with open_posting(services, cause="active") as posting:
         ahead = services.clock.ahead
-        return await settle_batch(
+        settled = await settle_batch(
             posting.conn, posting.outbox_row(), now=now, ahead=ahead, on_time=on_time, waits=waits
         )
+    services.metrics.ledger.settled(settled.lags, swept=swept)
+    return settled.count
 
 
 async def settle_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
@@ -37,7 +46,7 @@ async def settle_due(services: Services, *, now: datetime, on_time: bool = False
     """
     total = 0
     while True:
-        settled = await settle_once(services, now=now, on_time=on_time)
+        settled = await settle_once(services, now=now, on_time=on_time, swept=True)
         total += settled
         if settled < CREDITS_PER_BATCH:
             return total
