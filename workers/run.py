@@ -13,6 +13,7 @@ from engage import logs
 from engage.connections.valkey import away_is_unavailable
 from engage.domain.refusals import Unavailable
 from engage.flows.backtests.work import work_always
+from engage.flows.operations.gauges import read_gauges_always
 from engage.runtime.background import Loop, running
 from engage.runtime.garbage import collect_rarely
 from engage.runtime.liveness import WORKER, problems_of, send_heartbeats, touch_liveness_file, works
@@ -57,6 +58,7 @@ async def _work(settings: Settings) -> None:
                     "backtests", lambda loop: work_always(services, loop.turned), turn_s=BACKTEST_STEP_S
                 ),
                 jobs.announce(),
+                *([read_gauges_always(services)] if settings.operations_port else []),
             ),
         ):
             await stop.wait()

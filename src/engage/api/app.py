@@ -40,7 +40,7 @@ def app_of(api: Api) -> Application:
 
 def _open(app: Litestar, api: Api) -> None:
     assert isinstance(app, Application)
-    app.metrics = api.services.metrics.api
+    app.count_in(api.services.metrics.api)
     app.state[STATE] = api
     app.state[console.STATE] = console.Console(api.services, api.sandbox, api.check)
 

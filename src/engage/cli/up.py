@@ -97,7 +97,7 @@ async def _serve(location: Location, screen: Screen) -> None:
                 notices = await _install(servers.settings, screen)
                 await _start_processes(folder, servers.settings, servers.supervisor, screen)
                 screen.end_step()
-                _show_addresses(folder, servers.settings, screen)
+                _show_addresses(folder, servers.settings, servers.supervisor, screen)
                 for notice in notices:
                     screen.show(f"{notice} --data {folder.path}")
                 asked = _replacements_asked()
@@ -229,7 +229,7 @@ class _Readiness(msgspec.Struct, frozen=True):
 _readiness = msgspec.json.Decoder(_Readiness)
 
 
-def _show_addresses(folder: DataFolder, settings: Settings, screen: Screen) -> None:
+def _show_addresses(folder: DataFolder, settings: Settings, supervisor: Supervisor, screen: Screen) -> None:
     base = f"http://{_in_url(settings.api_host)}:{settings.api_port}"
     screen.show_address("demo store page", f"{base}/")
     screen.show_address("console", f"{base}/console")
@@ -238,6 +238,10 @@ def _show_addresses(folder: DataFolder, settings: Settings, screen: Screen) -> N
     screen.show_address("API reference", f"{base}/docs")
     screen.show_address("health", f"{base}/health/ready")
     screen.show_address("feed", settings.feed_url)
+    for record in supervisor.records():
+        if record.operations_port:
+            address = f"http://{processes.LOOPBACK}:{record.operations_port}/metrics"
+            screen.show_address(f"metrics, {record.name}", address)
     screen.show_address("folder", str(folder.path))
 
 

@@ -56,6 +56,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     user: SystemUser | None = None
     ready: Callable[[], Awaitable[bool]] | None = None
     port: int | None = None
+    operations_port: int = 0  # 0: none.
     liveness: Path | None = None
     alive: Callable[[], Awaitable[bool]] | None = None
     end_left: Callable[[], Awaitable[None]] | None = None

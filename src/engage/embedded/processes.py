@@ -5,7 +5,9 @@ import http.client
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from engage.embedded import bytecode
+from msgspec.structs import replace
+
+from engage.embedded import bytecode, ports
 from engage.embedded.child_process import ProcessSpec, engage_command, start, tail
 from engage.embedded.data_folder import DataFolder
 from engage.embedded.errors import ProcessFailed
@@ -15,6 +17,11 @@ from engage.settings import Settings, to_environment
 REQUEST_S = 2.0
 API, FEED, WORKER, MIGRATE = "api", "feed", "worker", "migrate"
 LIVE = "/health/live"
+
+# The parts that have an operations port, and how many ports each tries before it takes any free one.
+WITH_OPERATIONS = (API, FEED, WORKER)
+OPERATIONS_TRIED = 10
+LOOPBACK = "127.0.0.1"
 
 
 def api(folder: DataFolder, settings: Settings) -> ProcessSpec:
@@ -34,6 +41,19 @@ def feed(folder: DataFolder, settings: Settings) -> ProcessSpec:
 def worker(folder: DataFolder, settings: Settings) -> ProcessSpec:
     """Return the worker. It has no port: it is ready when it has looked at its queue."""
     return _spec(WORKER, folder, settings, None, None, stop_order=1, liveness=folder.alive)
+
+
+def _operations_settings(name: str, settings: Settings) -> Settings:
+    """Give a part an operations port on loopback: one of the next after those of the API and the feed.
+
+    A process that replaces another one needs its port while the other still has its own.
+    """
+    if name not in WITH_OPERATIONS:
+        return settings
+    first = settings.api_port + 2 + WITH_OPERATIONS.index(name)
+    near = range(first, min(first + OPERATIONS_TRIED * len(WITH_OPERATIONS), 65_536), len(WITH_OPERATIONS))
+    port = next((port for port in near if ports.listen_error(LOOPBACK, port) is None), None)
+    return replace(settings, operations_host=LOOPBACK, operations_port=port or ports.free_port(LOOPBACK))
 
 
 async def migrate(folder: DataFolder, settings: Settings) -> None:
@@ -71,19 +91,21 @@ def _spec(
     stop_order: int,
     liveness: Path | None,
 ) -> ProcessSpec:
+    operations = _operations_settings(name, settings)
     return ProcessSpec(
         name=name,
         command=engage_command(name),
         log=folder.logs / f"{name}.log",
         directory=folder.path,
         environment={
-            **to_environment(settings),
+            **to_environment(operations),
             **bytecode.environment(folder),
             FOLDER_VARIABLE: str(folder.path),
         },
         ready=alive,
         alive=alive,
         port=port,
+        operations_port=operations.operations_port,
         liveness=liveness,
         stop_order=stop_order,
     )

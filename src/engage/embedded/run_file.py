@@ -22,6 +22,7 @@ class ProcessRecord(msgspec.Struct, frozen=True):
     created: float
     stop_signal: int
     stop_s: float = 10.0  # Time to stop before it is killed.
+    operations_port: int = 0  # Of loopback; 0: none.
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +53,13 @@ def clean_up(folder: DataFolder) -> None:
     folder.run.unlink(missing_ok=True)
 
 
-def record_of(name: str, pid: int, stop_signal: int, stop_s: float) -> ProcessRecord | None:
+def record_of(
+    name: str, pid: int, stop_signal: int, stop_s: float, operations_port: int = 0
+) -> ProcessRecord | None:
     """Return None if the process has already ended."""
     try:
-        return ProcessRecord(name, pid, psutil.Process(pid).create_time(), stop_signal, stop_s)
+        created = psutil.Process(pid).create_time()
+        return ProcessRecord(name, pid, created, stop_signal, stop_s, operations_port)
     except psutil.NoSuchProcess:
         return None
 

@@ -35,7 +35,13 @@ class Supervisor:
     def records(self) -> list[ProcessRecord]:
         """Return the running children, in the order of their first start."""
         records = (
-            record_of(child.spec.name, child.pid, child.spec.stop_signal, child.spec.stop_s)
+            record_of(
+                child.spec.name,
+                child.pid,
+                child.spec.stop_signal,
+                child.spec.stop_s,
+                child.spec.operations_port,
+            )
             for child in self._children.values()
             if not child.has_ended
         )

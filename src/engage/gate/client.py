@@ -134,6 +134,16 @@ class Gate:
             Call(name, ("SET", name, 1, "EX", CHECK_TTL_S)) for name in self._servers.keys_on_each(CHECK_KEY)
         )
 
+    async def memory_bytes(self) -> int:
+        """Return the memory of the server, or of all primaries of a Cluster. Raises Unavailable."""
+        async with answering():
+            if not isinstance(self._client, RedisCluster):
+                return int((await self._client.info("memory"))["used_memory"])
+            found = await self._client.info("memory", target_nodes=RedisCluster.PRIMARIES)
+        # A Cluster of one primary answers as a server does.
+        nodes = [found] if "used_memory" in found else found.values()
+        return sum(int(node["used_memory"]) for node in nodes)
+
     async def close(self) -> None:
         await self._servers.aclose()
 

@@ -206,9 +206,9 @@ class WorkerNumbers:
     """Jobs of workers."""
 
     def __init__(self) -> None:
-        self.jobs = Counter("engage_jobs", "Jobs of workers, by how they ended.", ("job", "outcome"))
-        self.job_seconds = Histogram("engage_job_seconds", "Time that jobs of workers took.", ("job",))
-        self.work_done = Counter("engage_work_done", "Rows that jobs of workers have done.", ("job",))
+        self.jobs = Counter("engage_jobs", "Jobs of workers, by how they ended.", ("work", "outcome"))
+        self.job_seconds = Histogram("engage_job_seconds", "Time that jobs of workers took.", ("work",))
+        self.work_done = Counter("engage_work_done", "Rows that jobs of workers have done.", ("work",))
 
 
 class DatabaseNumbers:
@@ -216,15 +216,16 @@ class DatabaseNumbers:
 
     def __init__(self) -> None:
         self.pending_credits = Gauge(
-            "engage_pending_credits", "Pending credits with a due time, counted up to 100,000."
+            "engage_pending_credits",
+            "Pending credits with a due time, counted up to 10,000; above, an estimate.",
         )
         self.overdue_credits = Gauge(
-            "engage_overdue_credits", "Credits whose due time has passed, of the oldest 10,000.", ("program",)
+            "engage_overdue_credits",
+            "Credits whose due time passed five seconds ago, of the oldest 10,000.",
+            ("program",),
         )
         self.overdue_points = Gauge("engage_overdue_points", "Points of these credits.", ("program",))
-        self.overdue_age = Gauge(
-            "engage_overdue_age_seconds", "Time since the oldest due time of a credit that is still pending."
-        )
+        self.overdue_age = Gauge("engage_overdue_age_seconds", "Time since the oldest due time of these.")
         self.outbox_rows = Gauge(
             "engage_outbox_rows", "Committed changes that may be unpublished, counted up to 10,000."
         )
@@ -256,9 +257,6 @@ class DatabaseNumbers:
         )
         self.queue_jobs = Gauge("engage_queue_jobs", "Jobs in arq's queue, those of later times too.")
         self.valkey_memory = Gauge("engage_valkey_memory_bytes", "Memory of a Valkey server.", ("server",))
-        self.gauges_age = Gauge(
-            "engage_database_gauges_age_seconds", "Time since a worker last read the gauges of the database."
-        )
 
 
 class Metrics:

@@ -58,7 +58,7 @@ class Counter(Family):
 
     def __init__(self, name: str, help: str, labels: Labels = (), *, most: int = MOST_SERIES) -> None:  # noqa: A002
         super().__init__(name, help, labels, most=most)
-        self.numbers: dict[Labels, float] = {} if labels else {(): 0}
+        self.numbers: dict[Labels, float] = {}
 
     def add(self, *labels: str, by: float = 1) -> None:
         numbers = self.numbers

@@ -6,7 +6,7 @@ pages are made once a second at most, however many ask, so a flood costs no more
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Final
 
@@ -72,11 +72,12 @@ class OperationsPort:
             page = await self._page(request)
             writer.write(_encoded(http, page, with_body=request.method != b"HEAD"))
             await writer.drain()
+            self._requests.add(str(page.status))
             writer.write_eof()
             # A client that has all of it ends the connection. Then nothing is lost by an abort.
-            while await reader.read(HEAD_BYTES):
-                pass
-        self._requests.add(str(page.status))
+            with suppress(OSError):
+                while await reader.read(HEAD_BYTES):
+                    pass
 
     async def _page(self, request: h11.Request) -> Page:
         if request.method not in (b"GET", b"HEAD"):

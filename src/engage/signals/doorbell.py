@@ -94,6 +94,16 @@ class Doorbell:
         async with answering():
             await self._queue.set(CHECK_KEY, 1, ex=CHECK_TTL_S)
 
+    async def count_jobs(self) -> int:
+        """Return the number of jobs in the queue, those of later times too."""
+        async with answering():
+            return int(await self._queue.zcard(QUEUE))
+
+    async def memory_bytes(self) -> int:
+        """Return the memory of the queue's server."""
+        async with answering():
+            return int((await self._queue.info("memory"))["used_memory"])
+
     async def close(self) -> None:
         with suppress(RedisError, OSError):
             await self._queue.aclose()

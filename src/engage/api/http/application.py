@@ -32,8 +32,12 @@ class Application(Litestar):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.metrics: ApiNumbers | None = None  # Those of the API that it is opened with.
+        self.metrics: ApiNumbers | None = None
         self._direct = DirectAnswers(self.routes)
+
+    def count_in(self, metrics: ApiNumbers) -> None:
+        """Count the answers of this application."""
+        self.metrics = self._direct.metrics = metrics
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == ScopeType.HTTP:
@@ -43,7 +47,7 @@ class Application(Litestar):
                 return
             if scope["method"] == "HEAD":
                 scope, send = {**scope, "method": "GET"}, _without_body(send)
-            if await self._direct.send(scope, receive, send, self.metrics):
+            if await self._direct.send(scope, receive, send):
                 return
             if self.metrics is not None:
                 await self._count(self.metrics, scope, receive, send)

@@ -60,10 +60,11 @@ class DirectAnswers:
             if _OPT in handler.opt
             for method in handler.http_methods
         }
+        self.metrics: ApiNumbers | None = None
         for found in self._handlers.values():
             _check_nothing_is_skipped(found.handler)
 
-    async def send(self, scope: Any, receive: Receive, send: Send, metrics: ApiNumbers | None = None) -> bool:
+    async def send(self, scope: Any, receive: Receive, send: Send) -> bool:
         """Answer a request, or return False where Litestar has to."""
         found = self._find(scope)
         if found is None or not _is_plain(scope, has_body=found.direct.body is not None):
@@ -76,8 +77,8 @@ class DirectAnswers:
         except Exception as error:  # noqa: BLE001  # As Litestar, which passes each to `to_problem`.
             answer = to_problem(Request(scope), error)
         await answer.send(scope, receive, send)
-        if metrics is not None:
-            metrics.answered(found.operation, answer.status, time.perf_counter() - began)
+        if self.metrics is not None:
+            self.metrics.answered(found.operation, answer.status, time.perf_counter() - began)
         return True
 
     def _find(self, scope: Any) -> _Found | None:
