@@ -29,6 +29,7 @@ COMMANDS = {
     "segment": ("engage.cli.segment:segment", "Import lists of members for campaigns from CSV files."),
     "doctor": ("engage.cli.doctor:doctor", "Say what is wrong with an installation, and what to do."),
     "pseudonym": ("engage.cli.pseudonym:pseudonym", "Show the name that a member has in the logs."),
+    "top": ("engage.cli.top.command:top", "Show what an installation does now."),
     "api": ("engage.cli.processes:api", "Serve the HTTP API."),
     "feed": ("engage.cli.processes:feed", "Serve the websocket feed."),
     "worker": ("engage.cli.processes:worker", "Do the work that is due, such as settlement."),
@@ -38,7 +39,7 @@ COMMANDS = {
     "openapi": ("engage.cli.openapi:openapi", "Write the HTTP contract."),
 }
 PANELS = {
-    "On one machine": ["up", "doctor"],
+    "On one machine": ["up", "doctor", "top"],
     "Programs and points": [
         *("program", "campaign", "segment", "import", "keys", "operators"),
         *("audit", "draw", "game", "payouts", "pseudonym", "rebuild", "report"),

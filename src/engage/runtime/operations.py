@@ -30,6 +30,8 @@ class Ready(Struct, frozen=True):
     problems: list[str] = []
 
 
+ready_decoder = msgspec.json.Decoder(Ready)
+
 Check = Callable[[], Awaitable[Ready]]
 
 
