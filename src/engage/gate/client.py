@@ -136,13 +136,7 @@ class Gate:
 
     async def memory_bytes(self) -> int:
         """Return the memory of the server, or of all primaries of a Cluster. Raises Unavailable."""
-        async with answering():
-            if not isinstance(self._client, RedisCluster):
-                return int((await self._client.info("memory"))["used_memory"])
-            found = await self._client.info("memory", target_nodes=RedisCluster.PRIMARIES)
-        # A Cluster of one primary answers as a server does.
-        nodes = [found] if "used_memory" in found else found.values()
-        return sum(int(node["used_memory"]) for node in nodes)
+        return sum(int(info["used_memory"]) for info in await self._servers.on_each("INFO", "memory"))
 
     async def close(self) -> None:
         await self._servers.aclose()
