@@ -185,3 +185,26 @@ async def test_readiness_does_not_read_all_credits(planner: AsyncConnection) -> 
     for index in ("credits_due", "credits_status_due"):
         assert any(f" {index} " in line for line in lines), "\n".join(lines)
     assert not any("Seq Scan on stored_credits" in line for line in lines), "\n".join(lines)
+
+
+# The gauges that workers read every ten seconds, and the indexes that each needs.
+GAUGES = {
+    "_PENDING": ["credits_due"],
+    "_OVERDUE": ["credits_due", "balances_account"],
+    "_OUTBOX": ["outbox_pkey"],
+    "_REACTIONS": ["member_changes_at"],
+    "_PAYOUTS": ["withdrawals_open"],
+}
+
+
+@pytest.mark.parametrize(("name", "indexes"), GAUGES.items())
+async def test_a_gauge_reads_a_bounded_part_of_an_index(
+    planner: AsyncConnection, name: str, indexes: list[str]
+) -> None:
+    """Without a sort: it ends after the first rows, however many there are."""
+    lines = await plan_of(planner, f"flows.operations.gauges.{name}")
+    for index in indexes:
+        assert any(f" {index} " in f"{line} " for line in lines), "\n".join(lines)
+    assert not any("Seq Scan" in line for line in lines), "\n".join(lines)
+    below_limit = lines[next(n for n, line in enumerate(lines) if "Limit" in line) :]
+    assert not any("Sort" in line for line in below_limit), "\n".join(lines)
