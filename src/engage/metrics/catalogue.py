@@ -4,10 +4,12 @@ Every process has all of them; those of another part have no samples. No label i
 text that somebody wrote: a label is a program, campaign, rule or reward, or a name of the code.
 """
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from engage.metrics.numbers import OTHER, Counter, Family, Gauge, Histogram
+from engage.metrics.numbers import LATENCY_S, OTHER, Counter, Family, Gauge, Histogram, Observed
 
 LAG_S: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 SIZES: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
@@ -20,7 +22,7 @@ PROMISED_WITHIN_S: Final = 10.0
 DOORBELL_WITHIN_S: Final = 1.0
 
 # The classes of status.
-_CLASSES: Final = {number: f"{number}xx" for number in range(1, 6)}
+_CLASSES: Final = (OTHER, "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class ProcessNumbers:
@@ -80,10 +82,38 @@ class ApiNumbers:
             "engage_batch_size", "Requests that were decided together.", ("flow",), bounds=SIZES
         )
 
-    def answered(self, operation: str, status: int, seconds: float) -> None:
+        self._operations: dict[str, Operation] = {}
+
+    def operation(self, name: str) -> "Operation":
+        """Return the numbers of an operation."""
+        found = self._operations.get(name)
+        if found is None:
+            found = self._operations[name] = Operation(self.request_seconds.series(name))
+        return found
+
+    def read(self) -> None:
+        """Take over what was counted by operation."""
+        for name, operation in self._operations.items():
+            for number, count in enumerate(operation.classes):
+                if count:
+                    self.requests.reached(count, name, _CLASSES[number])
+
+
+class Operation:
+    """The answers of an operation: what is counted for each request is counted here, in plain numbers."""
+
+    __slots__ = ("classes", "observed")
+
+    def __init__(self, observed: Observed) -> None:
+        self.observed = observed
+        self.classes = [0] * len(_CLASSES)
+
+    def answered(self, status: int, seconds: float) -> None:
         """Count an answered request."""
-        self.requests.add(operation, _CLASSES.get(status // 100, OTHER))
-        self.request_seconds.observe(seconds, operation)
+        observed = self.observed
+        observed.counts[bisect_left(LATENCY_S, seconds)] += 1
+        observed.sum += seconds
+        self.classes[status // 100] += 1
 
 
 class LedgerNumbers:
@@ -153,10 +183,11 @@ class LedgerNumbers:
 
     def accepted(self, credits: Iterable[tuple[str, str, int]]) -> None:
         """Count accepted credits, from the program, the rule and the points of each."""
-        sums: dict[tuple[str, str], tuple[int, int]] = {}
+        sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
         for program_id, rule_id, points in credits:
-            number, total = sums.get((program_id, rule_id), (0, 0))
-            sums[program_id, rule_id] = number + 1, total + points
+            sum_ = sums[program_id, rule_id]
+            sum_[0] += 1
+            sum_[1] += points
         for (program_id, rule_id), (number, total) in sums.items():
             # Of a definition, such as `quiz:<id>`, the kind: operators make many.
             rule = rule_id.partition(":")[0]
@@ -274,12 +305,13 @@ class Metrics:
     def families(self) -> Iterator[Family]:
         """Yield all metrics, in the order of this catalogue."""
         for group in (self.process, self.api, self.ledger, self.feed, self.worker, self.database):
-            yield from vars(group).values()
+            yield from (each for each in vars(group).values() if isinstance(each, Family))
 
     def on_read(self, reading: Callable[[], None]) -> None:
         """Call `reading` before the metrics are read: it sets what is known elsewhere in the process."""
         self._readings.append(reading)
 
     def read(self) -> None:
+        self.api.read()
         for reading in self._readings:
             reading()

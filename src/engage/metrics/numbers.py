@@ -101,7 +101,7 @@ class Gauge(Family):
             yield Point("", labels, value)
 
 
-class _Observed:
+class Observed:
     """The buckets of a series. The last one is for what is above all bounds."""
 
     __slots__ = ("counts", "sum")
@@ -127,7 +127,7 @@ class Histogram(Family):
     ) -> None:
         super().__init__(name, help, labels, most=most)
         self.bounds = bounds
-        self._series: dict[Labels, _Observed] = {}
+        self._series: dict[Labels, Observed] = {}
 
     def observe(self, value: float, *labels: str, times: int = 1) -> None:
         series = self._series.get(labels)
@@ -138,16 +138,19 @@ class Histogram(Family):
 
     def observe_all(self, values: Iterable[tuple[float, int]], *labels: str) -> None:
         """Observe many values of a series, each so many times."""
-        self.observe(0.0, *labels, times=0)
-        series = self._series.get(labels) or self._series[(OTHER,) * len(labels)]
+        series = self.series(*labels)
         counts, bounds, total = series.counts, self.bounds, 0.0
         for value, times in values:
             counts[bisect_left(bounds, value)] += times
             total += value * times
         series.sum += total
 
-    def _added(self, labels: Labels) -> _Observed:
-        return self._series.setdefault(labels, _Observed(len(self.bounds) + 1))
+    def series(self, *labels: str) -> Observed:
+        """Return the buckets of a series, to be counted in directly."""
+        return self._series.get(labels) or self._added(self._bounded(labels, len(self._series)))
+
+    def _added(self, labels: Labels) -> Observed:
+        return self._series.setdefault(labels, Observed(len(self.bounds) + 1))
 
     def points(self) -> Iterator[Point]:
         bounds = [*map(str, self.bounds), "+Inf"]

@@ -64,7 +64,7 @@ class Application(Litestar):
             await send(message)
 
         await super().__call__(scope, receive, noting)
-        metrics.answered(_operation_of(scope), status, time.perf_counter() - began)
+        metrics.operation(_operation_of(scope)).answered(status, time.perf_counter() - began)
 
     def _without_handler(self, scope: Any) -> Answer[Any]:
         try:

@@ -78,7 +78,7 @@ class DirectAnswers:
             answer = to_problem(Request(scope), error)
         await answer.send(scope, receive, send)
         if self.metrics is not None:
-            self.metrics.answered(found.operation, answer.status, time.perf_counter() - began)
+            self.metrics.operation(found.operation).answered(answer.status, time.perf_counter() - began)
         return True
 
     def _find(self, scope: Any) -> _Found | None:
