@@ -15,6 +15,8 @@ from engage.torture.kinds import KINDS, Kind
 # A round takes at least as long as its pause. A run ends when its time is over, so a plan has enough rounds.
 PAUSE_S = 1.0
 
+ACTORS = 12
+
 # Of ten rounds as many have a second fault at the same time, of another part.
 DOUBLE_OF_TEN = 3
 
@@ -31,11 +33,12 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """The faults of a run, in the order of their begin. `seed` is the members' too."""
+    """The faults of a run, in the order of their begin. `seed` is that of its `actors`, the members, too."""
 
     seed: int
     seconds: float
     steps: list[Step]
+    actors: int = ACTORS
 
     def rounds(self) -> list[list[Step]]:
         numbers = dict.fromkeys(step.round for step in self.steps)

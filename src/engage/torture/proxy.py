@@ -131,7 +131,6 @@ class Pair:
         if self.proxy.is_refusing:
             self.abort()
         elif not self.proxy.is_silent:
-            self.client.pause()
             self._connecting = asyncio.create_task(self._connect())
 
     async def _connect(self) -> None:
@@ -147,8 +146,6 @@ class Pair:
             return
         if self.client.is_closed:
             self.server.abort()
-        else:
-            self.client.resume()
 
     def receive(self, end: "End", octets: bytes) -> None:
         if self.is_lost:
@@ -192,9 +189,12 @@ class End(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.is_closed = False
         self._free_at = 0.0  # When all that was written before has been sent.
+        self._early = bytearray()  # Written before there was a connection.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        if self._early:
+            self.transport.write(bytes(self._early))
         if self is self.pair.client:
             self.pair.begin()
 
@@ -212,7 +212,10 @@ class End(asyncio.Protocol):
         self.pair._other(self).resume()
 
     def write(self, octets: bytes) -> None:
-        self._in_order(lambda transport: transport.write(octets))
+        if self.transport is None:
+            self._early += octets
+        else:
+            self._in_order(lambda transport: transport.write(octets))
 
     def close(self) -> None:
         self._in_order(lambda transport: transport.close())

@@ -82,7 +82,7 @@ async def _run(
         try:
             report(f"{plan.seconds:.0f} s of members and faults, seed {plan.seed}")
             probe = Probe(system)
-            async with _members(system, plan.seed, record):
+            async with _members(system, plan, record):
                 await break_by_plan(system, plan, probe, report, rounds)
             report("waiting for what is due, and checking")
             broken = [*_late(rounds), *await _checks(system, record, probe)]
@@ -99,10 +99,10 @@ async def _run(
 
 
 @asynccontextmanager
-async def _members(system: System, seed: int, record: Record) -> AsyncIterator[None]:
+async def _members(system: System, plan: Plan, record: Record) -> AsyncIterator[None]:
     """Let the members use the installation during the block. Their bugs end it."""
     stop = asyncio.Event()
-    living = asyncio.create_task(live(system.endpoints, seed, record, stop))
+    living = asyncio.create_task(live(system.endpoints, plan.seed, record, stop, actors=plan.actors))
     block = asyncio.current_task()
     assert block is not None
 
@@ -130,7 +130,7 @@ async def _checks(system: System, record: Record, probe: Probe) -> list[Broken]:
     async with asyncio.timeout(WAITING_S):
         await _advance(system)
     async with asyncio.timeout(WAITING_S):
-        broken = await check(system.endpoints, record)
+        broken = await _check(system, record, probe)
         audited = await audit(system.settings)
         broken += [
             Broken(f"audit: {finding.check.name}", (), f"{finding.count} rows, such as {finding.rows[:3]}")
@@ -140,13 +140,23 @@ async def _checks(system: System, record: Record, probe: Probe) -> list[Broken]:
     return broken
 
 
+async def _check(system: System, record: Record, probe: Probe) -> list[Broken]:
+    """Run the checks. They ask an API, which on a busy machine may be away once more."""
+    while True:
+        try:
+            return await check(system.endpoints, record)
+        except httpx.HTTPError:
+            await probe.until_live(asyncio.get_running_loop().time())
+
+
 async def _advance(system: System) -> None:
     """Advance the sandbox's clock until nothing is pending."""
     async with httpx.AsyncClient(base_url=system.endpoints.apis[0], timeout=WAITING_S) as client:
         while True:
-            answer = await client.post("/v1/sandbox/clock", json={"advance": ALL_IS_DUE})
-            if answer.status_code == 200:
-                return
+            with suppress(httpx.HTTPError):
+                answer = await client.post("/v1/sandbox/clock", json={"advance": ALL_IS_DUE})
+                if answer.status_code == 200:
+                    return
             await asyncio.sleep(1)
 
 
