@@ -106,13 +106,13 @@ DOMAIN_BOTTOM_UP = [
     ),
     *("market", "accounts", "members", "earning", "simulation", "feature", "definitions"),
     *("examples", "streaks", "withdrawals", "rewards", "referrals", "checkout", "games", "draws"),
-    *("challenges", "quizzes", "tiers", "leaderboards"),
+    *("challenges", "quizzes", "tiers", "leaderboards", "protection"),
     *("program", "campaigns", "playback", "backtests"),
 ]
 
 # Packages of engage.flows. Those that combine features are above the features.
 FLOWS_BOTTOM_UP = [
-    *("definitions", "segments"),
+    *("definitions", "segments", "protection"),
     *("programs", "reports", "withdrawals", "activities", "orders", "referrals", "members", "shop"),
     *("checkout", "rewards"),
     *("quizzes", "draws", "games", "tiers"),

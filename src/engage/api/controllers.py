@@ -26,6 +26,7 @@ from engage.api.members.mobile import HomeController
 from engage.api.members.shop import MemberController
 from engage.api.programs.admin import ProgramController
 from engage.api.programs.mobile import MemberProgramController
+from engage.api.protection.admin import AdminSuspicionController
 from engage.api.quizzes.mobile import QuizController
 from engage.api.referrals.admin import AdminReferralController
 from engage.api.referrals.mobile import ReferralController
@@ -63,6 +64,7 @@ CONTROLLERS: Final[tuple[type[Controller], ...]] = (
     BenefitController,
     CheckoutController,
     FCodeController,
+    AdminSuspicionController,
     AdminReferralController,
     AdminWithdrawalController,
     AdminCouponController,

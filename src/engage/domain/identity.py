@@ -29,6 +29,16 @@ class Origin(Struct, frozen=True):
     network: bytes
 
 
+class Origin(Struct, frozen=True):
+    """Where a member's request comes from, as keyed hashes. `device` and `attested` are those of the token;
+    `device` is empty where it names none. `network` is that of the client's address.
+    """
+
+    device: bytes
+    attested: bool
+    network: bytes
+
+
 class Operator(Struct, frozen=True):
     """Somebody who works on campaigns. Their name is for others to read; one `id` is one pair of eyes."""
 

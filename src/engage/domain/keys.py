@@ -17,6 +17,7 @@ from uuid import UUID
 MemberKey = tuple[str, str]  # (program, member)
 OrderKey = tuple[str, str, str]  # (program, member, order)
 OrderId = tuple[str, str]  # (program, order), whoever paid it
+CreditKey = tuple[str, str, UUID]  # (program, member, credit)
 HoldKey = tuple[str, str, UUID]  # (program, member, hold)
 ReferenceKey = tuple[str, str, str]  # (program, member, reference)
 SourceKey = tuple[str, str, str]  # (program, member, source key)
@@ -27,10 +28,11 @@ CardKey = tuple[str, str]  # (program, card number)
 EventKey = tuple[str, str]  # (program, event)
 DrawKey = tuple[str, str]  # (program, draw)
 
-# Ids of rules that no program may have: credits of these come from operators, imports and mergers.
+# Ids of rules that no program may have: credits of these come from operators, imports, mergers and reviews.
 ADJUSTMENT_RULE: Final = "adjustment"
 OPENING_RULE: Final = "opening_balance"
 TRANSFER_RULE: Final = "transfer"
+RESTORED_RULE: Final = "restored"
 
 CHALLENGE: Final = "challenge"  # Rules and references of challenges begin with this and a colon.
 EVER: Final = "ever"  # The label of a window without an end.
@@ -103,6 +105,16 @@ def merge_reference(member_id: str) -> str:
 def adjustment_reference(reference: str) -> str:
     """The reference of an operator's correction, and the source key of a credit that it makes."""
     return f"{ADJUSTMENT_RULE}:{reference}"
+
+
+def rejection_reference(decision_id: UUID) -> str:
+    """The reference of what suspicious credits lose by a decision."""
+    return f"rejected:{decision_id}"
+
+
+def restored_key(credit_id: UUID) -> str:
+    """The key of the credit that gives back what another one has lost by a decision that was taken back."""
+    return f"{RESTORED_RULE}:{credit_id}"
 
 
 def streak_key(rule_id: str, day: date) -> str:

@@ -18,6 +18,7 @@ from engage.domain.accounts.balance import Balance
 from engage.domain.earning.credit import NewCredit, Why, WindowPlace
 from engage.domain.earning.unit import POINTS
 from engage.domain.keys import MemberKey
+from engage.domain.protection.suspicion import Suspicion
 from engage.ledger.balances import BalanceChange, OutboxRow
 from engage.schema.time import NOW
 
@@ -121,7 +122,7 @@ class CreditToAccept(msgspec.Struct, frozen=True):
 
     `with_id` is the credit whose slot this one shares (`same_as`), or which it boosts: it is accepted only if
     that one is. `known`: other credits of the same activity were accepted before. `streak_seq`: of a day of a
-    streak, its number among the events of the streak.
+    streak, its number among the events of the streak. `suspicion`: the credit is held for review.
     """
 
     program_id: str
@@ -131,6 +132,7 @@ class CreditToAccept(msgspec.Struct, frozen=True):
     with_id: UUID | None = None
     known: bool = False
     streak_seq: int | None = None
+    suspicion: Suspicion | None = None
 
 
 _encode_why = msgspec.json.Encoder().encode

@@ -28,6 +28,8 @@ _REFERENCES = Batch("a", credits, "program_id", "member_id", "reference")
 _DUE = Batch("u", credits, "program_id", "member_id", "id", "due_at", "expires_at")
 _LAPSED = Batch("u", credits, "program_id", "member_id", "id")
 
+_RELEASED = msgspec.json.encode([step(TraceCode.RELEASED)]).decode()
+
 _WAITS = "c.state = 'pending' AND c.due_at IS NULL AND c.lapses_at IS NOT NULL"
 
 _MEET = text(f"""
@@ -55,7 +57,10 @@ WHERE c.program_id = :program_id AND c.member_id = :member_id AND {_WAITS} AND m
 # reference has its own.
 _LOCK_WAITING = text(f"""
 SELECT b.program_id, b.member_id, c.id, c.reference, c.why ->> 'rule', c.why ->> 'version', c.activity_at,
-       c.lapses_at, c.why ->> 'zone'
+       c.lapses_at, c.why ->> 'zone',
+       CASE WHEN NOT coalesce(c.why -> 'trace' @> '{_RELEASED}', false) THEN
+           CAST(coalesce(c.why #> '{{inputs,base}}', c.why -> 'inputs') #>> '{{held,hold_s}}' AS int)
+       END
 FROM {_REFERENCES}
 JOIN balances b USING (program_id, member_id)
 JOIN stored_credits c USING (account, reference)
@@ -96,7 +101,7 @@ _STEP = msgspec.json.encode([step(TraceCode.LAPSED)]).decode()
 
 class WaitingCredit(msgspec.Struct, frozen=True):
     """A pending credit without a due time, which is locked. Its rule, version and zone are those that
-    decided it.
+    decided it. `hold_s`: it is due so much later after the confirmation.
     """
 
     program_id: str
@@ -108,6 +113,7 @@ class WaitingCredit(msgspec.Struct, frozen=True):
     activity_at: datetime
     lapses_at: datetime
     zone: str
+    hold_s: int | None = None
 
     @property
     def key(self) -> ReferenceKey:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.accounts.account import Account
 from engage.domain.earning.unit import POINTS, STATUS, Unit
-from engage.domain.keys import MemberKey, ReferenceKey
+from engage.domain.keys import CreditKey, MemberKey, ReferenceKey
 from engage.schema.credits import credits as table
 from engage.schema.credits import reductions
 from engage.schema.rows import Batch
@@ -58,6 +58,7 @@ class Correction(msgspec.Struct, frozen=True):
 
 
 _REFERENCES = Batch("a", table, "program_id", "member_id", "reference")
+_IDS = Batch("a", table, "program_id", "member_id", "id")
 _CHANGED = Batch(
     "u",
     table,
@@ -66,21 +67,31 @@ _CHANGED = Batch(
 )
 _REDUCED = Batch("r", reductions, "program_id", "member_id", "credit_id", "points", "reference")
 
+_FIELDS = """b.program_id, b.member_id, c.id, coalesce(c.reference, '') AS reference, c.rule_id,
+       coalesce(c.unit, 'points') AS unit, c.beside, c.state, c.points,
+       coalesce(c.taken_back, 0) AS taken_back, c.due_at, c.expires_at, c.lot_seq AS earning_seq"""
+
 _OF_REFERENCES = f"""
-SELECT b.program_id, b.member_id, c.id, c.reference, c.rule_id, coalesce(c.unit, 'points') AS unit, c.beside,
-       c.state, c.points, coalesce(c.taken_back, 0) AS taken_back, c.due_at, c.expires_at,
-       c.lot_seq AS earning_seq
+SELECT {_FIELDS}
 FROM {_REFERENCES}
 JOIN balances b USING (program_id, member_id)
 JOIN stored_credits c USING (account, reference)
 """  # noqa: S608  # Names of the schema, here and below.
+_OF_IDS = f"""
+SELECT {_FIELDS}
+FROM {_IDS}
+JOIN balances b USING (program_id, member_id)
+JOIN stored_credits c USING (account, id)
+"""  # noqa: S608
 
 # It waits for a settlement, and keeps others from these credits until the transaction ends. It does not keep
 # anybody from the lot of one that became active meanwhile: whoever holds the balance writes it.
-_LOCK = text(f"{_OF_REFERENCES} WHERE c.state = 'pending' ORDER BY c.account, c.id FOR KEY SHARE OF c")
+_LOCKED = "WHERE c.state = 'pending' ORDER BY c.account, c.id FOR KEY SHARE OF c"
+_LOCK, _LOCK_IDS = text(f"{_OF_REFERENCES} {_LOCKED}"), text(f"{_OF_IDS} {_LOCKED}")
 
 # A separate statement: its snapshot is newer than any settlement that the locks had to wait for.
-_READ = text(f"{_OF_REFERENCES} WHERE c.state IN ('pending', 'active') ORDER BY c.account, c.id")
+_KEPT = "WHERE c.state IN ('pending', 'active') ORDER BY c.account, c.id"
+_READ, _READ_IDS = text(f"{_OF_REFERENCES} {_KEPT}"), text(f"{_OF_IDS} {_KEPT}")
 
 _WRITE = text(f"""
 WITH reduced AS (
@@ -114,6 +125,16 @@ async def lock_credits(conn: AsyncConnection, references: Sequence[ReferenceKey]
     """
     await _read(conn, _LOCK, references)
     return await _read(conn, _READ, references)
+
+
+async def lock_credits_by_id(conn: AsyncConnection, ids: Sequence[CreditKey]) -> None:
+    """Lock the pending ones of these credits against settlement, before balances are locked."""
+    await conn.execute(_LOCK_IDS, _IDS.of(ids))
+
+
+async def read_credits_by_id(conn: AsyncConnection, ids: Sequence[CreditKey]) -> list[LockedCredit]:
+    """Read the pending and active ones of these credits, now that their balances are locked."""
+    return [LockedCredit(**row._mapping) for row in await conn.execute(_READ_IDS, _IDS.of(ids))]
 
 
 async def read_again(conn: AsyncConnection, credits: Sequence[LockedCredit]) -> list[LockedCredit]:

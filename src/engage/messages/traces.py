@@ -60,6 +60,8 @@ def trace_sentence(step: TraceStep, language: str, currency: str | None = None) 
     key = f"trace.{code}"
     if code is TraceCode.WINDOW_SLOT:
         key, facts = _in_window(key, facts, language)
+    if code is TraceCode.HELD:
+        key, facts = _held(key, facts)
     return translate(key, language, facts, counted=COUNTED.get(code))
 
 
@@ -72,6 +74,12 @@ def _in_window(key: str, facts: dict[str, Any], language: str) -> tuple[str, dic
             return f"{key}.day", facts | {"window": date(int(year), int(month), int(day))}
         case _:
             return key, facts
+
+
+def _held(key: str, facts: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """(the key of the sentence, the facts): until a day, or for a while after the shop's word."""
+    until = facts["until"]
+    return (f"{key}.waiting", facts) if until is None else (key, {"until": date.fromisoformat(until)})
 
 
 def _with_amount(facts: Mapping[str, Any], language: str, currency: str | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from msgspec import Struct
 from engage.domain.campaigns.index import CampaignIndex
 from engage.domain.document.texts import text_in
 from engage.domain.earning.credit import Why
-from engage.domain.earning.trace import TraceCode, TraceStep, step
+from engage.domain.earning.trace import REVIEW, TraceCode, TraceStep, step
 from engage.messages.catalogue import known, translate
 from engage.messages.traces import trace_line, trace_sentence
 
@@ -93,7 +93,8 @@ def _write(why: Decision, language: str, title_of: TitleOf) -> str:
     parts = _parts(why)
     line = None if parts.decisive is None else with_title(parts.decisive, title_of)
     facts = tuple((name, _hashable(value)) for name, value in line.facts.items()) if line else ()
-    return _text(parts.occasion, line.code if line else "", facts, language)
+    granted = _text(parts.occasion, line.code if line else "", facts, language)
+    return granted if parts.review is None else f"{granted} {trace_sentence(parts.review, language)}"
 
 
 def with_title(line: TraceStep, title_of: TitleOf) -> TraceStep:
@@ -124,11 +125,12 @@ def trace_texts(
 
 class _Parts(Struct, frozen=True):
     """`occasion` is what the member did, None where nothing was done or is known any more. `decisive` is the
-    step of the trace that says most.
+    step of the trace that says most. `review` is the newest step of a review.
     """
 
     occasion: Occasion | None
     decisive: TraceStep | None
+    review: TraceStep | None
 
 
 def _parts(why: Decision) -> _Parts:
@@ -137,12 +139,14 @@ def _parts(why: Decision) -> _Parts:
         order_id, currency = getattr(activity, "order_id", None), getattr(activity, "currency", None)
         day = _local_day(why.at, why.zone)
         occasion = Occasion(str(activity.__struct_config__.tag), day, order_id, currency)
-        return _Parts(occasion, _decisive(why.trace, why.rule))
-    decisive, done = _decisive(trace_of(why), str(why.get("rule", ""))), why.get("activity")
+        return _Parts(occasion, _decisive(why.trace, why.rule), _review(why.trace))
+    trace, done = trace_of(why), why.get("activity")
+    decisive, review = _decisive(trace, str(why.get("rule", ""))), _review(trace)
     if not done:
-        return _Parts(None, decisive)
+        return _Parts(None, decisive, review)
     day = _local_day(datetime.fromisoformat(why["at"]), why["zone"])
-    return _Parts(Occasion(done["activity"], day, done.get("order_id"), done.get("currency")), decisive)
+    occasion = Occasion(done["activity"], day, done.get("order_id"), done.get("currency"))
+    return _Parts(occasion, decisive, review)
 
 
 def _local_day(at: datetime, zone: str) -> date:
@@ -151,10 +155,15 @@ def _local_day(at: datetime, zone: str) -> date:
 
 def _decisive(steps: list[TraceStep], rule: str) -> TraceStep | None:
     """The step that says most: one about all of the credit, such as that it lapsed, or what its rule pays."""
+    steps = [line for line in steps if line.code not in REVIEW]
     whole = [line for line in steps if "rule" not in line.facts]
     own = [line for line in steps if line.facts.get("rule") == rule]
     paying = [line for line in own if "points" in line.facts]
     return next((found[-1] for found in (whole, paying, own, steps) if found), None)
+
+
+def _review(steps: list[TraceStep]) -> TraceStep | None:
+    return next((line for line in reversed(steps) if line.code in REVIEW), None)
 
 
 def _hashable(value: Any) -> Any:

@@ -26,6 +26,7 @@ from engage.runtime.database import one_statement, transaction
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.store import member_changes
+from engage.store.protection.held import HeldCredit, add_held
 
 # The cause of a change that was only made because points had expired when the account was opened.
 EXPIRED = "expired"
@@ -112,6 +113,7 @@ class Posting:
         for base, rows in found.boosted.items():
             self.boosted[base] = [row for row in rows if row.id in accepted]
         self.exhausted |= gone
+        await self._hold([row for row in accepting if row.id in accepted], found.boosted)
         refused = [
             ((row.program_id, row.credit.campaign), row.credit.points)
             for row in wanted
@@ -124,6 +126,27 @@ class Posting:
         if refused:
             await give_back(self.conn, refused, now=now)
         return accepted
+
+    async def _hold(self, rows: Sequence[CreditToAccept], boosted: Boosted) -> None:
+        """Note the credits that are held for review, with those beside them."""
+        of = {row.id: row.suspicion for row in rows if row.suspicion is not None}
+        if not of:
+            return
+        for base, beside in boosted.items():
+            if base in of:
+                of |= {row.id: of[base] for row in beside}
+        held = [
+            HeldCredit(
+                row.program_id,
+                row.member_id,
+                row.id,
+                suspicion.id,
+                int(suspicion.hold.total_seconds()),
+            )
+            for row in rows
+            if (suspicion := of.get(row.id)) is not None
+        ]
+        await add_held(self.conn, held)
 
     def _is_limited(self, row: CreditToAccept) -> bool:
         """True if a campaign pays a credit from its budget."""

@@ -16,7 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from engage.domain.earning.trace import TraceCode, step
-from engage.domain.keys import OPENING_RULE, TRANSFER_RULE
+from engage.domain.keys import OPENING_RULE, RESTORED_RULE, TRANSFER_RULE
 from engage.schema.columns import IDENTIFIER, INSTANT, check, member_key, metadata, one_of, optional, required
 from engage.schema.member_rows import OF_MEMBERS, Keep, Rewrite, Statement, digest, member_rows
 from engage.schema.views import view
@@ -29,7 +29,7 @@ from engage.schema.views import view
 _BASE_KEY = "left(source_key, length(source_key) - coalesce(length(beside) + 1, 0))"
 _INPUTS = "coalesce(why -> 'inputs' -> 'base', why -> 'inputs')"
 _ERASED_KEY = f"""CASE
-    WHEN {_BASE_KEY} = rule_id OR rule_id IN ('{OPENING_RULE}', '{TRANSFER_RULE}')
+    WHEN {_BASE_KEY} = rule_id OR rule_id IN ('{OPENING_RULE}', '{TRANSFER_RULE}', '{RESTORED_RULE}')
             OR {_INPUTS} -> 'day' IS NOT NULL OR {_INPUTS} -> 'window' IS NOT NULL
         THEN {_BASE_KEY}
     WHEN why -> 'activity' ->> 'activity' = 'order'

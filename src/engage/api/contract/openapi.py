@@ -49,6 +49,7 @@ TAGS: Final = {
     "Rewards": "Rewards, redemptions, coupons and F-codes.",
     "Quizzes": "Quizzes, which are graded here and earn points.",
     "Referrals": "Invitations of friends, and the operators' queue.",
+    "Protection": "Points that are held since they look like farming, and the operators' queue.",
     "Draws": "Prize draws that anyone can check.",
     "Leaderboards": "Ranks by a score, and the names that members chose.",
     "Games": "Instant wins, and the proof of their outcomes.",

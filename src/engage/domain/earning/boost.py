@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.domain.earning.credit import NewCredit
-from engage.domain.earning.trace import TraceCode, step
+from engage.domain.earning.trace import TraceCode, TraceStep, step
 from engage.domain.earning.unit import POINTS
 from engage.domain.keys import boosted_key
 
@@ -76,5 +76,10 @@ def _beside(base: NewCredit, boost: Boost, points: int) -> NewCredit:
         source_key=boosted_key(base.source_key, boost.key),
         windows=(),
         # The inputs of the base stay apart: days of streaks and slots are read from them.
-        why=replace(base.why, inputs={"base": base.why.inputs}, trace=[why]),
+        why=replace(base.why, inputs={"base": base.why.inputs}, trace=[why, *_held(base)]),
     )
+
+
+def _held(base: NewCredit) -> list[TraceStep]:
+    """The step that says that the credit is held for review, with all that boosts add beside it."""
+    return [each for each in base.why.trace if each.code == TraceCode.HELD]

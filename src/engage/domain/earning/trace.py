@@ -42,6 +42,11 @@ class TraceCode(StrEnum):
     CAMPAIGN_ADDS = "campaign_adds"
     BUDGET_EXHAUSTED = "budget_exhausted"
 
+    HELD = "held"
+    RELEASED = "released"
+    REJECTED = "rejected"
+    RESTORED = "restored"
+
     ADJUSTED = "adjusted"
     OPENING = "opening"
     REMOVED_BEFORE = "removed_before"
@@ -87,6 +92,11 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.CAMPAIGN_MULTIPLIES: ("rule", "campaign", "version", "multiply", "base_points", "points"),
     TraceCode.CAMPAIGN_ADDS: ("rule", "campaign", "version", "base_points", "points"),
     TraceCode.BUDGET_EXHAUSTED: ("rule", "campaign"),
+    # `until` is a day of the member's zone; null where the shop's word is awaited.
+    TraceCode.HELD: ("until",),
+    TraceCode.RELEASED: (),
+    TraceCode.REJECTED: (),
+    TraceCode.RESTORED: ("credit",),
     TraceCode.ADJUSTED: ("reason",),
     TraceCode.OPENING: ("import",),
     TraceCode.REMOVED_BEFORE: (),
@@ -97,6 +107,9 @@ FACTS: Final[dict[TraceCode, tuple[str, ...]]] = {
     TraceCode.TEXT: ("text",),
 }
 
+
+# Steps of a review of suspicious points, in the order in which they happen.
+REVIEW: Final = frozenset({TraceCode.HELD, TraceCode.RELEASED, TraceCode.REJECTED, TraceCode.RESTORED})
 
 _FACT_NAMES: Final = {code: frozenset(names) for code, names in FACTS.items()}
 

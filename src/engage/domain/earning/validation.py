@@ -13,7 +13,7 @@ from engage.domain.earning.slots import short_code
 RESERVED_IDS = frozenset(
     {
         *("removed", "order", "quiz", "referral", "challenge"),
-        *("adjustment", "transfer", "opening", "opening_balance"),
+        *("adjustment", "transfer", "opening", "opening_balance", "restored"),
     }
 )
 

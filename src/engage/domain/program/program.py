@@ -21,6 +21,7 @@ from engage.domain.leaderboards.definition import Leaderboard
 from engage.domain.market import Market
 from engage.domain.members.definition import Cards, Eligibility
 from engage.domain.program.example import Example
+from engage.domain.protection.definition import Protection
 from engage.domain.quizzes.definition import Quiz
 from engage.domain.referrals.definition import ReferralTerms
 from engage.domain.rewards.definition import AnyReward, Coupons
@@ -57,6 +58,7 @@ class Program(DocumentStruct, frozen=True, kw_only=True, dict=True):
     coupons: Coupons = Coupons()
     withdrawal: WithdrawalTerms | None = None
     referral: ReferralTerms | None = None
+    protection: Protection | None = None
     rewards: Annotated[list[AnyReward], Meta(max_length=500)] = field(default_factory=list)
     leaderboards: Annotated[list[Leaderboard], Meta(max_length=50)] = field(default_factory=list)
     games: Annotated[list[Game], Meta(max_length=100)] = field(default_factory=list)

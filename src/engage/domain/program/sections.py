@@ -12,6 +12,7 @@ from engage.domain.earning.validation import rule_conflicts, rule_problems
 from engage.domain.feature.section import Context, Section
 from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
+from engage.domain.protection.section import PROTECTION
 from engage.domain.referrals.section import REFERRALS
 from engage.domain.rewards.section import REWARDS
 from engage.domain.simulation.member import SimulatedMember
@@ -45,6 +46,7 @@ SECTIONS: tuple[Section[Program], ...] = (
     REWARDS,
     REFERRALS,
     TIERS,
+    PROTECTION,
     *map(definition_section, KINDS),
 )
 

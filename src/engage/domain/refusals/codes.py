@@ -407,13 +407,19 @@ class Code(StrEnum):
     WRONG_STATE = (
         "wrong_state",
         409,
-        {_U.CHANGE_CAMPAIGN, *CAMPAIGN_ACTIONS, _U.CANCEL_BACKTEST, _U.GRANT_BACKTEST},
+        {
+            _U.CHANGE_CAMPAIGN,
+            *CAMPAIGN_ACTIONS,
+            _U.CANCEL_BACKTEST,
+            _U.GRANT_BACKTEST,
+            _U.DECIDE_SUSPICION,
+        },
         {"state": "draft"},
     )
     NOT_APPROVED = "not_approved", 409, {_U.GRANT_BACKTEST}, {"campaign": "spring"}
     GRANTED_ALREADY = "granted_already", 409, {_U.GRANT_BACKTEST}, {"backtest_id": HOLD_ID}
     TOO_MANY_BACKTESTS = "too_many_backtests", 409, {_U.START_BACKTEST}, {"limit": 20}
-    FOUR_EYES = "four_eyes", 403, {_U.APPROVE_CAMPAIGN, _U.GRANT_BACKTEST}
+    FOUR_EYES = "four_eyes", 403, {_U.APPROVE_CAMPAIGN, _U.GRANT_BACKTEST, _U.DECIDE_SUSPICION}
     BUDGET_EXHAUSTED = (
         "budget_exhausted",
         409,

@@ -43,6 +43,7 @@ class UseCase(Enum):
     READ_REFERRALS = auto()
     CLAIM_REFERRAL = auto()
     DECIDE_REFERRAL = auto()
+    DECIDE_SUSPICION = auto()
     READ_PROGRAM = auto()
     LIST_VERSIONS = auto()
     READ_VERSION = auto()

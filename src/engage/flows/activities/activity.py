@@ -12,17 +12,21 @@ from engage.domain.earning.credit import Why
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
 from engage.domain.earning.unit import POINTS, Unit
+from engage.domain.identity import Origin
 from engage.domain.keys import MemberKey
 from engage.ledger.accept import CreditToAccept
 from engage.runtime.idempotency import Keyed
 
 
 class MemberActivity(Struct, frozen=True):
+    """`origin` is where the member's own request comes from; the shop's events have none."""
+
     program_id: str
     member_id: str
     activity: AnyActivity
     at: datetime
     keyed: "Keyed[RecordedActivity] | None" = None
+    origin: Origin | None = None
 
     @property
     def key(self) -> MemberKey:

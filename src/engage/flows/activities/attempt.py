@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from msgspec import Struct, field
@@ -13,8 +14,10 @@ from engage.domain.earning.due import OnConfirmation
 from engage.domain.earning.limits import Slot, StreakSlot, WindowSlot
 from engage.domain.earning.slots import Grant, WindowGrant, refused, wanted
 from engage.domain.earning.terms import EarningTerms
+from engage.domain.identity import Origin
 from engage.domain.keys import ReferenceKey
 from engage.domain.program.program import Program
+from engage.domain.protection.suspicion import Suspicion, held
 from engage.domain.refusals import Code, Refusal
 from engage.flows.activities.activity import MemberActivity, RecordedActivity, view_of
 from engage.flows.activities.decisions import Decisions
@@ -27,6 +30,7 @@ from engage.runtime.idempotency import Keyed
 from engage.runtime.ids import new_id
 from engage.runtime.services import Services
 from engage.runtime.terms import Acting
+from engage.runtime.velocity import Observed
 from engage.store.members.members import Member
 
 
@@ -52,6 +56,7 @@ class Attempt(Struct):
     the first slot found no place. `seqs` are the numbers of granted days among the events of their streaks,
     by rule. `is_absent`: the gate has no records of the member. `late` are days that the ledger has decided,
     by rule, in this round. `exhausted` are the campaigns whose budgets could not pay, by their rule.
+    `suspicion` is that of this round.
     """
 
     member: Member
@@ -63,6 +68,8 @@ class Attempt(Struct):
     slots: list[Slot]
     decisions: Decisions
     keyed: Keyed[RecordedActivity] | None
+    origin: Origin | None = None
+    suspicion: Suspicion | None = None
     closed_rules: set[str] = field(default_factory=set)
     grants: list[Grant] = []
     won: list[Grant] = []
@@ -156,8 +163,25 @@ class Attempt(Struct):
 
     def decided(self) -> list[NewCredit]:
         """The credits for the grants of this round."""
-        return self.decisions.credits(
-            self.terms, self.activity, at=self.at, zone=self.zone, grants=[*self.won, *self.grants]
+        return self._decide([*self.won, *self.grants])
+
+    def _decide(self, grants: list[Grant]) -> list[NewCredit]:
+        credits = self.decisions.credits(self.terms, self.activity, at=self.at, zone=self.zone, grants=grants)
+        if self.suspicion is None:
+            return credits
+        return [held(self.terms, credit, self.suspicion) for credit in credits]
+
+    def observed(self) -> Observed:
+        """The activity as velocity rules see it: by its reference, or by the slot that it gets."""
+        grant = self.grants[0]
+        return Observed(
+            program=self.program,
+            member_id=self.member.member_id,
+            origin=self.origin,
+            name=str(self.activity.__struct_config__.tag),
+            activity=self.activity.reference or grant.slot.source_key(grant.number),
+            at=self.at,
+            zone=self.zone,
         )
 
     def offers(self) -> list[Offer]:
@@ -168,12 +192,13 @@ class Attempt(Struct):
     def _credits_of(self, grant: Grant, credits: list[NewCredit]) -> list[CreditToAccept]:
         id_, known, rule_id = new_id(), bool(self.credits), grant.slot.rule_id
         rows, seq = [], self.seqs.get(rule_id)
+        row = partial(CreditToAccept, *self.member.key, suspicion=self.suspicion)
         late = self.late.get(rule_id)
         for credit in [*credits, *(() if late is None else self._completed(late))]:
             if credit.rule_id == rule_id:
-                rows.append(CreditToAccept(*self.member.key, id_, credit, known=known, streak_seq=seq))
+                rows.append(row(id_, credit, known=known, streak_seq=seq))
             elif self.terms.rules.leader(credit.rule_id).id == rule_id:
-                rows.append(CreditToAccept(*self.member.key, new_id(), credit, with_id=id_))
+                rows.append(row(new_id(), credit, with_id=id_))
         return rows
 
     def _completed(self, late: LateDay) -> list[NewCredit]:
@@ -181,9 +206,7 @@ class Attempt(Struct):
         return [
             credit
             for grant in late.completed
-            for credit in self.decisions.credits(
-                self.terms, self.activity, at=self.at, zone=self.zone, grants=[grant]
-            )
+            for credit in self._decide([grant])
             if credit.rule_id != grant.slot.rule_id
         ]
 
@@ -256,4 +279,5 @@ def prepare(activity: MemberActivity, by: Acting, terms: EarningTerms, decisions
         slots,
         decisions,
         activity.keyed,
+        activity.origin,
     )

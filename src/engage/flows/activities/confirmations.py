@@ -1,7 +1,7 @@
 """Activities that wait for the shop's word: due when it comes, whenever that is; lapsed when it does not."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -75,6 +75,7 @@ def _as_waiting(row: CreditToAccept) -> WaitingCredit:
         activity_at=credit.activity_at,
         lapses_at=credit.lapses_at,
         zone=credit.why.zone,
+        hold_s=None if row.suspicion is None else int(row.suspicion.hold.total_seconds()),
     )
 
 
@@ -110,6 +111,7 @@ async def _due_time(services: Services, credit: WaitingCredit, at: datetime) -> 
         lapses_at=credit.lapses_at,
         confirmed_at=at,
         zone=credit.zone,
+        hold=timedelta(seconds=credit.hold_s or 0),
     )
     return None if times is None else DueTime(credit, *times)
 

@@ -42,6 +42,7 @@ from engage.runtime.idempotency import Keyed, claim_each, keep_each
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.runtime.terms import terms_of
+from engage.runtime.velocity import suspicions_of
 from engage.store.members.members import Member
 
 # Rounds in a row that answer nothing. A lost race costs another round, and every round uses a slot. A window
@@ -219,14 +220,17 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
     """Answers the attempts whose credits the database accepts; returns those whose slots were in use."""
     if not granted:
         return []
+    await _look_for_farming(services, granted)
     credits = [credit for attempt in granted for credit in attempt.decided()]
     await services.shared_decisions.share(credits)
     # An answer under a key is committed with its credits, and so is the place where an activity and its
-    # confirmation meet. All others need one statement and no transaction.
+    # confirmation meet, and why points are held. All others need one statement and no transaction.
     has_keys = any(attempt.keyed is not None for attempt in granted)
     waits = any(attempt.waits for attempt in granted)
+    holds = any(attempt.suspicion is not None for attempt in granted)
+    at_once = not (has_keys or waits or holds)
     try:
-        posted = await _post(services, granted, waits=waits, autocommit=not has_keys and not waits)
+        posted = await _post(services, granted, waits=waits, autocommit=at_once)
     except NeedsTransaction:
         posted = await _post(services, granted, waits=waits, autocommit=False)
     for offer, accepted in posted.wins:
@@ -240,6 +244,16 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
         else:
             lost.append(attempt)
     return await _resolve_lost(services, lost) if lost else []
+
+
+async def _look_for_farming(services: Services, granted: Sequence[Attempt]) -> None:
+    """Raises Unavailable."""
+    protected = [attempt for attempt in granted if attempt.program.protection and attempt.origin]
+    if not protected:
+        return
+    found = await suspicions_of(services, [attempt.observed() for attempt in protected])
+    for attempt, suspicion in zip(protected, found, strict=True):
+        attempt.suspicion = suspicion
 
 
 async def _post(services: Services, granted: Sequence[Attempt], *, waits: bool, autocommit: bool) -> Posted:

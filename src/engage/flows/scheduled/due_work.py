@@ -14,6 +14,7 @@ from engage.flows.checkout.due_work import DUE_WORK as CHECKOUT
 from engage.flows.draws.due_work import DUE_WORK as DRAWS
 from engage.flows.games.due_work import DUE_WORK as GAMES
 from engage.flows.leaderboards.due_work import DUE_WORK as LEADERBOARDS
+from engage.flows.protection.due_work import DUE_WORK as PROTECTION
 from engage.flows.referrals.due_work import DUE_WORK as REFERRALS
 from engage.flows.rewards.due_work import DUE_WORK as REWARDS
 from engage.flows.scheduled.expire import expire_due, expire_together
@@ -37,6 +38,7 @@ DUE_WORK = (
     *CHECKOUT,
     *REWARDS,
     *REFERRALS,
+    *PROTECTION,
     *DRAWS,
     *WITHDRAWALS,
     *GAMES,

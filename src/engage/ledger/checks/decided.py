@@ -12,6 +12,7 @@ _FACTS = {
     "streak_days": "CAST({why} -> 'inputs' ->> 'streak_days' AS int)",
     "frozen": "coalesce(CAST({why} -> 'inputs' ->> 'frozen' AS int), 0)",
     "zone": "{why} -> 'inputs' ->> 'zone'",
+    "is_held": "coalesce({why} #> '{{inputs,base}}', {why} -> 'inputs') -> 'held' IS NOT NULL",
     "erased": "{why} -> 'trace' -> 0 ->> 0 = '" + TraceCode.ERASED + "'",
 }
 

@@ -29,7 +29,7 @@ MEMBER_CHECKS = (
             {_OF_MEMBERS}
         ) t
         LEFT JOIN members m USING (program_id, member_id)
-        WHERE m.member_id IS NULL
+        WHERE m.member_id IS NULL AND t.member_id IS NOT NULL
         GROUP BY 1, 2, 3
         """,  # noqa: S608
     ),

@@ -12,7 +12,7 @@ from engage.domain.campaigns.index import PublishedCampaign
 from engage.domain.earning.definition import Rule
 from engage.domain.earning.index import RuleIndex
 from engage.domain.earning.limits import FirstOrders, PerWindow, SameAs
-from engage.domain.keys import ADJUSTMENT_RULE, OPENING, OPENING_RULE, TRANSFER_RULE
+from engage.domain.keys import ADJUSTMENT_RULE, OPENING, OPENING_RULE, RESTORED_RULE, TRANSFER_RULE
 from engage.domain.program import sections
 from engage.domain.program.kinds import KINDS
 from engage.domain.program.program import Program
@@ -90,7 +90,12 @@ def rules_as_rows(published: Published) -> dict[str, list[Any]]:
 
 
 # Rules that are in no program, and what the source keys of their credits begin with.
-RESERVED = {ADJUSTMENT_RULE: ADJUSTMENT_RULE, OPENING_RULE: OPENING, TRANSFER_RULE: TRANSFER_RULE}
+RESERVED = {
+    ADJUSTMENT_RULE: ADJUSTMENT_RULE,
+    OPENING_RULE: OPENING,
+    TRANSFER_RULE: TRANSFER_RULE,
+    RESTORED_RULE: RESTORED_RULE,
+}
 
 
 class _Row(Struct, frozen=True):

@@ -101,9 +101,9 @@ RULE_CHECKS = (
     ),
     Check(
         "promised_in_time",
-        "No credit is pending for longer than the program promises.",
+        "No credit is pending for longer than the program promises, but for those that are held for review.",
         rows=RULED,
-        broken="state = 'pending' AND activity_at + promise < CAST(:now AS timestamptz)",
+        broken="state = 'pending' AND NOT is_held AND activity_at + promise < CAST(:now AS timestamptz)",
         shown="id, rule_id, points, activity_at, due_at, promise",
         warning=True,
     ),

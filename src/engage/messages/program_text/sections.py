@@ -14,6 +14,7 @@ from engage.messages.program_text import (
     leaderboards,
     market,
     members,
+    protection,
     quizzes,
     referrals,
     rewards,
@@ -37,6 +38,7 @@ _SECTIONS: Final[tuple[Callable[[Program, Wording], Description], ...]] = (
     leaderboards.describe,
     draws.describe,
     tiers.describe,
+    protection.describe,
     campaigns.describe,
 )
 

@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.direct_sql import DirectStatement
 from engage.domain.backtests.activities import StoredCredit
 from engage.domain.backtests.trial import Window
-from engage.domain.keys import ADJUSTMENT_RULE, OPENING_RULE, TRANSFER_RULE
+from engage.domain.keys import ADJUSTMENT_RULE, OPENING_RULE, RESTORED_RULE, TRANSFER_RULE
 
 # Credits of operators, imports and mergers are no activities.
-_NO_ACTIVITIES: Final = (ADJUSTMENT_RULE, OPENING_RULE, TRANSFER_RULE)
+_NO_ACTIVITIES: Final = (ADJUSTMENT_RULE, OPENING_RULE, TRANSFER_RULE, RESTORED_RULE)
 
 _KEPT: Final = "CASE WHEN c.state = 'reversed' THEN 0 ELSE c.points - c.taken_back END"
 

@@ -16,7 +16,7 @@ from engage.direct_sql import DirectStatement
 from engage.domain.activity import Order
 from engage.domain.earning.order_facts import OrderFacts, OrderPayment, Return
 from engage.domain.earning.unit import POINTS, STATUS, Unit
-from engage.domain.keys import ADJUSTMENT_RULE, OPENING_RULE, TRANSFER_RULE, MemberKey
+from engage.domain.keys import ADJUSTMENT_RULE, OPENING_RULE, RESTORED_RULE, TRANSFER_RULE, MemberKey
 from engage.domain.tiers.definition import Metric
 from engage.domain.tiers.movement import Cause, Movement, order_movements
 
@@ -43,7 +43,8 @@ def movements_sql(member: str) -> str:
     ), earned AS MATERIALIZED (
         SELECT DISTINCT ON (c.id) c.id, c.unit, c.points, c.state, c.activity_at, c.active_at, c.reversed_at,
                c.taken_back,
-               CASE WHEN c.rule_id = '{TRANSFER_RULE}' THEN c.why ->> 'rule' ELSE c.rule_id END AS rule
+               CASE WHEN c.rule_id IN ('{TRANSFER_RULE}', '{RESTORED_RULE}')
+                   THEN c.why ->> 'rule' ELSE c.rule_id END AS rule
         FROM accounts a JOIN credits c USING (program_id, member_id)
         WHERE c.unit = ANY(CAST(:tier_units AS text[])) AND c.points > 0
           AND (CAST(:tier_from AS timestamptz) IS NULL OR c.activity_at >= CAST(:tier_from AS timestamptz))

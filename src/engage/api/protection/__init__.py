@@ -1,0 +1,1 @@
+"""Protection against farming: the operators' review queue."""

@@ -1,0 +1,1 @@
+"""Rows of protection against farming: places, suspicions, and the credits that are held."""
