@@ -14,13 +14,15 @@ from engage.flows.operations.keys import create_key
 from engage.flows.programs.publish import publish
 from engage.settings import Settings
 from tests.api.calling import PROGRAM, Caller, Calling, calling, problem
-from tests.support import checkout, referrals
+from tests.support import checkout, protection, referrals
 from tests.support.clock import NOON, StoppedClock
+from tests.support.database import rows
 from tests.support.withdrawals import OPEN
 from tests.support.withdrawals import PROGRAM as MARKET
 from tests.support.withdrawals import document as market_document
 
 OTHER = "by-mi-bonus"
+REASON = {"reason": "one person"}
 INVITING = referrals.BASE + referrals.TERMS
 LINES: dict[str, Any] = {
     "lines": [{"line_id": "1", "product_id": "p", "paid": 5000}],
@@ -32,7 +34,7 @@ LINES: dict[str, Any] = {
 @pytest.fixture(scope="module")
 async def api(installed: Settings) -> AsyncIterator[Calling]:
     async with calling(installed, StoppedClock(NOON)) as opened:
-        for text in (market_document(OPEN), checkout.DOCUMENT, INVITING):
+        for text in (market_document(OPEN), checkout.DOCUMENT, INVITING, protection.document()):
             await publish(
                 opened.services.db, text, source="test", operator="test", clock=opened.services.clock
             )
@@ -86,6 +88,15 @@ async def a_referral(api: Calling) -> UUID:
     return (await referrals.referral(api.services)).id
 
 
+async def a_suspicion(api: Calling) -> UUID:
+    await protection.join(api.services, protection.ring(4))
+    for member in protection.ring(4):
+        await protection.perform(api.services, member)
+    ((suspicion_id,),) = await rows(api.services.db, "SELECT id FROM suspicions")
+    assert isinstance(suspicion_id, UUID)
+    return suspicion_id
+
+
 async def a_backtest(api: Calling) -> str:
     started = await api.operator.post("/v1/admin/campaigns/backtests", TRIED)
     return str(started.json()["backtest_id"])
@@ -97,7 +108,7 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
     """
     member = (await api.joined()).member_id
     hold_id, withdrawal_id, referral_id = await a_hold(api), await a_withdrawal(api), await a_referral(api)
-    backtest_id = await a_backtest(api)
+    backtest_id, suspicion_id = await a_backtest(api), await a_suspicion(api)
     event = {
         "id": "e",
         "type": "app.signed_in",
@@ -148,6 +159,11 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         "getMemberReferral": ("GET", f"/v1/admin/referrals/{referral_id}", None),
         "approveReferral": ("POST", f"/v1/admin/referrals/{referral_id}/approve", {}),
         "rejectReferral": ("POST", f"/v1/admin/referrals/{referral_id}/reject", {}),
+        "listSuspicions": ("GET", f"/v1/admin/suspicions{named}", None),
+        "getSuspicion": ("GET", f"/v1/admin/suspicions/{suspicion_id}", None),
+        "releaseSuspicion": ("POST", f"/v1/admin/suspicions/{suspicion_id}/release", REASON),
+        "rejectSuspicion": ("POST", f"/v1/admin/suspicions/{suspicion_id}/reject", REASON),
+        "undoSuspicionDecision": ("POST", f"/v1/admin/suspicions/{suspicion_id}/undo", REASON),
         "listDrawEntries": ("GET", f"/v1/admin/draws/rewardmi/entries{named}", None),
         "listAuditLog": ("GET", f"/v1/admin/audit-log{named}", None),
         "getLiabilityReport": ("GET", f"/v1/admin/reports/liability{named}", None),
@@ -195,6 +211,7 @@ async def test_every_call_about_another_program_is_refused(api: Calling) -> None
         program = {"captureHold": checkout.SPENDING, "releaseHold": checkout.SPENDING}.get(name, PROGRAM)
         program = MARKET if "withdrawals" in path else program
         program = referrals.PROGRAM if str(referral_id) in path else program
+        program = protection.PROGRAM if str(suspicion_id) in path else program
         assert problem(answer, 403, "other_program")["program"] == program, name
     assert (await api.operator.get(f"{members}/{member}{named}")).json()["state"] == "active"
     listed = (await keys["admin"].get("/v1/admin/programs")).json()["items"]

@@ -20,16 +20,6 @@ class Identity(Struct, frozen=True, array_like=True):
 
 
 class Origin(Struct, frozen=True):
-    """The place that a member's request comes from, as keyed hashes. `device` and `attested` are those of the
-    token; `device` is empty where it names none. `network` is that of the client's address.
-    """
-
-    device: bytes
-    attested: bool
-    network: bytes
-
-
-class Origin(Struct, frozen=True):
     """Where a member's request comes from, as keyed hashes. `device` and `attested` are those of the token;
     `device` is empty where it names none. `network` is that of the client's address.
     """

@@ -38,6 +38,7 @@ class ProgramCache:
         self._programs: dict[str, list[Program]] = {}
         self._in_force: dict[tuple[str, str, int], Program | None] = {}
         self._boosting: frozenset[str] = frozenset()
+        self._protecting: frozenset[str] = frozenset()
         self._count = 0
 
     async def refresh(self, db: AsyncEngine) -> None:
@@ -68,6 +69,11 @@ class ProgramCache:
             for program_id, versions in self._programs.items()
             if any(group.multiplies for version in versions for group in version.tier_groups)
         )
+        self._protecting = frozenset(
+            program_id
+            for program_id, versions in self._programs.items()
+            if any(version.protection is not None for version in versions)
+        )
 
     @property
     def count(self) -> int:
@@ -77,6 +83,10 @@ class ProgramCache:
     def boosts(self, program_id: str) -> bool:
         """True if a version of the program boosts what members earn."""
         return program_id in self._boosting
+
+    def protects(self, program_id: str) -> bool:
+        """True if a version of the program has velocity rules."""
+        return program_id in self._protecting
 
     def ids(self) -> list[str]:
         return sorted(self._programs)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, read_empty, read_json
-from engage.api.http.callers import as_unauthorized, member_idempotency, member_of
+from engage.api.http.callers import as_unauthorized, member_idempotency, member_of, protected_origin
 from engage.api.http.context import Api
 from engage.api.http.credits import EarnedCredit, earned
 from engage.api.http.direct import answered_directly
@@ -21,7 +21,7 @@ from engage.api.http.problems import language_of
 from engage.domain.activity import AnyActivity, FuelTap, Identifier, Network, Review, Share, Visit
 from engage.domain.earning.limits.per_window import LimitView
 from engage.domain.earning.streak import StreakView
-from engage.domain.identity import Identity
+from engage.domain.identity import Identity, Origin
 from engage.domain.refusals import Code, Refusal, UseCase
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
@@ -92,12 +92,13 @@ class VisitResult(Struct, frozen=True):
 
 
 class ActivityRequest(Struct, frozen=True):
-    """An activity at the time of its batch."""
+    """An activity at the time of its batch. `origin` is None where the program has no velocity rules."""
 
     program_id: str
     member_id: str
     activity: AnyActivity
     keyed: Keyed[RecordedActivity] | None
+    origin: Origin | None
 
 
 async def _record_now(
@@ -105,7 +106,9 @@ async def _record_now(
 ) -> Sequence[RecordedActivity | Exception]:
     now = services.clock.now()
     activities = [
-        MemberActivity(request.program_id, request.member_id, request.activity, now, request.keyed)
+        MemberActivity(
+            request.program_id, request.member_id, request.activity, now, request.keyed, request.origin
+        )
         for request in requests
     ]
     return await record(services, activities)
@@ -220,7 +223,8 @@ async def _record(
         title_of = titles_in(language, api.services.campaigns.of(member.program_id))
         return shape_in(recorded, earned(recorded.credits, language, title_of))
 
-    request = ActivityRequest(member.program_id, member.member_id, activity, keyed(scope, shape))
+    origin = protected_origin(api, scope, member)
+    request = ActivityRequest(member.program_id, member.member_id, activity, keyed(scope, shape), origin)
     try:
         return shape(await api.batchers.submit(RECORD, request))
     except Refusal as refusal:

@@ -36,6 +36,14 @@ def origin_of(scope: Scope, member: Identity) -> Origin:
     )
 
 
+def protected_origin(api: Api, scope: Scope, member: Identity) -> Origin | None:
+    """Find where a member's request comes from, if the program has velocity rules; else nobody asks."""
+    if not api.services.programs.protects(member.program_id):
+        return None
+    origin = origin_of(scope, member)
+    return origin if scope["client"] is not None else replace(origin, network=b"")
+
+
 def as_unauthorized(refusal: Refusal) -> Refusal:
     """Replace unknown_member: a token of no member is not valid."""
     return unauthorized("no such member") if refusal.code is Code.UNKNOWN_MEMBER else refusal

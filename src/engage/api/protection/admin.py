@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from engage.api.http.answers import Answer, answer
 from engage.api.http.bodies import check_query, read_json
 from engage.api.http.callers import opened_programs, operator_idempotency, operator_of
+from engage.api.http.idempotency import keyed
 from engage.api.http.operation import OPERATOR, Repeat, contract
 from engage.api.http.pages import PAGE, Cursor, Limit, cut, id_before
 from engage.api.http.parameters import NOT_GIVEN
@@ -20,8 +21,14 @@ from engage.domain.activity import ONE_LINE
 from engage.domain.identity import Operator
 from engage.domain.refusals import UseCase
 from engage.flows.protection.decide import decide, undo
-from engage.flows.protection.queue import SuspicionDetail, SuspicionView, list_queue, read_detail
-from engage.runtime.services import Services
+from engage.flows.protection.queue import (
+    DecisionView,
+    SuspicionDetail,
+    SuspicionView,
+    decision_view,
+    list_queue,
+    read_detail,
+)
 from engage.store.protection.decisions import Decision
 
 SuspicionIdParameter = Annotated[UUID, PathParameter(description="The id of the suspicion.")]
@@ -127,7 +134,7 @@ class AdminSuspicionController(Controller):
     )
     async def release(
         self, request: Request[Any, Any, Any], suspicion_id: SuspicionIdParameter
-    ) -> Answer[SuspicionDetail]:
+    ) -> Answer[DecisionView]:
         """All that is open in the suspicion is due at its normal time, or at once if that is over."""
         return await _decide(request, suspicion_id, partial(decide, kind="released"))
 
@@ -141,7 +148,7 @@ class AdminSuspicionController(Controller):
     )
     async def reject(
         self, request: Request[Any, Any, Any], suspicion_id: SuspicionIdParameter
-    ) -> Answer[SuspicionDetail]:
+    ) -> Answer[DecisionView]:
         """All points that are open in the suspicion are taken back; of what was spent, a debt remains. More
         than 500 points of one member are taken when a second operator rejects too: until then the state is
         `requested`.
@@ -158,20 +165,28 @@ class AdminSuspicionController(Controller):
     )
     async def undo(
         self, request: Request[Any, Any, Any], suspicion_id: SuspicionIdParameter
-    ) -> Answer[SuspicionDetail]:
+    ) -> Answer[DecisionView]:
         """What was taken is given back, as new credits that are due when the old ones were; what was released
         is held again unless it is active.
         """
         return await _decide(request, suspicion_id, undo)
 
 
+def _answer(decision: Decision) -> Answer[DecisionView]:
+    return answer(decision_view(decision))
+
+
 async def _decide(
     request: Request[Any, Any, Any], suspicion_id: UUID, decision: Decide
-) -> Answer[SuspicionDetail]:
+) -> Answer[DecisionView]:
     api, key = await operator_of(request.scope)
     wanted = await read_json(request, _decision)
-    services: Services = api.services
-    key.check((await read_detail(services, suspicion_id)).suspicion.program)
-    operator = Operator(key.id, key.name)
-    await decision(services, suspicion_id, operator=operator, reason=wanted.reason)
-    return answer(await read_detail(services, suspicion_id))
+    key.check((await read_detail(api.services, suspicion_id)).suspicion.program)
+    made = await decision(
+        api.services,
+        suspicion_id,
+        operator=Operator(key.id, key.name),
+        reason=wanted.reason,
+        keyed=keyed(request.scope, _answer),
+    )
+    return _answer(made)

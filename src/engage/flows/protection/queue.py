@@ -46,8 +46,8 @@ class SuspicionView(Struct, frozen=True, kw_only=True):
 
 
 class DecisionView(Struct, frozen=True, kw_only=True):
-    """A decision, with the names of the operators; one that was `requested` waits for a second operator.
-    `undone_at`: it was taken back.
+    """A decision about a suspicion, with the names of the operators; one that was `requested` waits for a
+    second operator. `undone_at`: it was taken back.
     """
 
     kind: Kind
@@ -103,7 +103,7 @@ async def read_detail(services: Services, id_: UUID) -> SuspicionDetail:
         counted = await store.list_counted(conn, id_, limit=SHOWN)
         decisions = await read_decisions(conn, [id_])
     return SuspicionDetail(
-        suspicion=_view(row), held=held, counted=counted, decisions=[*map(_decision, decisions)]
+        suspicion=_view(row), held=held, counted=counted, decisions=[*map(decision_view, decisions)]
     )
 
 
@@ -128,7 +128,7 @@ def _view(row: SuspicionRow) -> SuspicionView:
     )
 
 
-def _decision(decision: Decision) -> DecisionView:
+def decision_view(decision: Decision) -> DecisionView:
     return DecisionView(
         kind=decision.kind,
         reason=decision.reason,

@@ -147,5 +147,5 @@ async def list_held(conn: AsyncConnection, id_: UUID, *, after: str | None, limi
 
 
 async def list_counted(conn: AsyncConnection, id_: UUID, *, limit: int) -> list[str]:
-    """Read the members who have places where the others of a suspicion found none, as long as they are kept."""
+    """Read the members who have places where those of a suspicion found none, while places are kept."""
     return [row[0] for row in await conn.execute(_COUNTED, {"id": id_, "limit": limit})]
