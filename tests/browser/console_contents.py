@@ -12,7 +12,7 @@ from engage.flows.referrals.claim import claim_referral
 from engage.flows.referrals.my_referral import read_my_referral
 from tests.console.browsing import Browser, Browsing, Page
 from tests.console.shop import new_member, open_shop
-from tests.support import draws, orders, withdrawals
+from tests.support import draws, orders, protection, withdrawals
 from tests.support.backtests import work
 from tests.support.clock import NOON
 from tests.support.database import rows
@@ -96,6 +96,8 @@ async def _add_members(console: Browsing, admin: Browser, contents: Contents) ->
     await admin.send(f"/console{path}/correct", points=900, reason="A lost parcel")
     await _add_found(console, contents, "corrections", "correction_id")
     await _add_found(console, contents, "referrals", "referral_id")
+    await protection.open_ring(services)
+    await _add_found(console, contents, "suspicions", "suspicion_id")
 
 
 async def _add_found(console: Browsing, contents: Contents, table: str, name: str) -> None:

@@ -10,6 +10,7 @@ from engage.domain.identity import Origin
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
 from engage.flows.members.register import MemberRegistration, register_member
+from engage.flows.programs.publish import publish
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support.programs import rule, services_with
@@ -112,6 +113,15 @@ async def perform(
     (answer,) = await record(services, [act(services, member, activity, where)])
     assert isinstance(answer, RecordedActivity), answer
     return answer
+
+
+async def open_ring(services: Services) -> None:
+    """Publish the program, and let a ring of five members tap on one device: the points of two are held."""
+    await publish(services.db, document(), source="test", operator="test", clock=services.clock)
+    await services.programs.refresh(services.db)
+    await join(services, ring(5))
+    for member in ring(5):
+        await perform(services, member)
 
 
 def share(number: int = 1) -> Share:

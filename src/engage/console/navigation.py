@@ -24,6 +24,7 @@ SECTIONS: Final = (
     Section("members", Permission.READ_MEMBERS),
     Section("corrections", Permission.READ_MEMBERS),
     Section("referrals", Permission.READ_MEMBERS),
+    Section("suspicions", Permission.READ_MEMBERS),
     Section("withdrawals", Permission.PAY),
     Section("segments", Permission.VIEW),
     Section("rewards", Permission.VIEW),

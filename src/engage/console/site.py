@@ -33,6 +33,7 @@ from engage.console.members.search import MemberSearchController
 from engage.console.operators.pages import OperatorController
 from engage.console.permissions import HasToChangePassword, NotSignedInError, for_everybody, guard
 from engage.console.programs.pages import ProgramController
+from engage.console.protection.pages import SuspicionController
 from engage.console.referrals.pages import ReferralController
 from engage.console.rendering import page
 from engage.console.reports.pages import ReportController
@@ -72,6 +73,7 @@ _CONTROLLERS: Final = (
     MemberChangeController,
     CorrectionController,
     ReferralController,
+    SuspicionController,
     WithdrawalController,
 )
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engage.domain.earning.terms import EarningTerms
 from engage.domain.identity import Origin
 from engage.domain.program.program import Program
 from engage.domain.protection.suspicion import Place, Suspicion, held, places, strictest
@@ -75,8 +76,8 @@ def _suspicion(without: Sequence[Place], ids: dict[SuspicionKey, UUID]) -> Suspi
     return Suspicion(ids[key_of(strict)], tuple(place.rule.id for place in without), strict.rule.hold)
 
 
-def hold_back(program: Program, row: CreditToAccept, suspicion: Suspicion | None) -> CreditToAccept:
+def hold_back(terms: EarningTerms, row: CreditToAccept, suspicion: Suspicion | None) -> CreditToAccept:
     """The credit to accept, due later where its activity is suspicious."""
     if suspicion is None:
         return row
-    return replace(row, credit=held(program.earning, row.credit, suspicion), suspicion=suspicion)
+    return replace(row, credit=held(terms, row.credit, suspicion), suspicion=suspicion)

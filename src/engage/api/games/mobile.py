@@ -12,7 +12,7 @@ from msgspec import Struct
 from engage.api.http.answers import NOT_STORED, Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, check_query, read_empty
-from engage.api.http.callers import member_idempotency, member_of, members_only
+from engage.api.http.callers import member_idempotency, member_of, members_only, protected_origin
 from engage.api.http.credits import EarnedCredit, earned
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import MEMBER, Repeat, contract
@@ -124,7 +124,8 @@ class GameController(Controller):
         language = language_of(request.scope)
         shape = partial(_played, language=language)
         key = keyed(request.scope, shape)
-        wanted = PlayRequest(member.program_id, member.member_id, game_id, language, key)
+        origin = protected_origin(api, request.scope, member)
+        wanted = PlayRequest(member.program_id, member.member_id, game_id, language, key, origin)
         with members_only():
             return shape(await api.batchers.submit(PLAY, wanted))
 

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from engage.api.http.answers import NOT_STORED, Answer, Headers, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, check_query, read_empty, read_json
-from engage.api.http.callers import member_idempotency, member_of, members_only
+from engage.api.http.callers import member_idempotency, member_of, members_only, protected_origin
 from engage.api.http.credits import EarnedCredit, earned
 from engage.api.http.idempotency import keyed
 from engage.api.http.operation import MEMBER, Repeat, contract
@@ -143,6 +143,7 @@ class QuizController(Controller):
             attempt_id,
             given.answers,
             language_of(request.scope),
+            protected_origin(api, request.scope, member),
         )
         with members_only():
             graded = await api.batchers.submit(ANSWER, answers)

@@ -1,5 +1,5 @@
 """A population for the console, with SQL: members with cards and phones, their points, orders, withdrawals,
-referrals, corrections and coupons. One of them has thousands of everything.
+referrals, suspicions, corrections and coupons. One of them has thousands of everything.
 """
 
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ DAYS: Final = 30
 # Of so many members one has it.
 PER_ORDER: Final = 2
 PER_CORRECTION: Final = 200
+PER_SUSPICION: Final = 100
 
 _MEMBER: Final = "CAST(:prefix AS text) || n"
 _ACCOUNT: Final = account_of(":program_id", _MEMBER)
@@ -139,6 +140,23 @@ SELECT uuidv7(), :program_id, {_MEMBER}, 10, 'Parcel late',
 FROM {NUMBERS} WHERE n % {PER_CORRECTION} = 0
 """)  # noqa: S608
 
+_SUSPICIONS: Final = text(f"""
+WITH picked AS MATERIALIZED (
+    SELECT n, uuidv7() AS suspicion_id FROM {NUMBERS} WHERE n % {PER_SUSPICION} = 0
+), opened AS (
+    INSERT INTO suspicions (id, program_id, rule_id, source, of_window, per, counts, at_most, opened_at,
+                            newest_at)
+    SELECT suspicion_id, :program_id, 'ring', sha256(convert_to({_MEMBER}, 'UTF8')), '2026-11-21', 'device',
+           'members', 3, {_AT}, {_AT}
+    FROM picked
+)
+INSERT INTO held_credits (program_id, member_id, credit_id, suspicion_id, state, hold_s)
+SELECT :program_id, {_MEMBER}, c.id, suspicion_id, 'open', 259200
+FROM picked CROSS JOIN LATERAL (
+    SELECT id FROM stored_credits WHERE account = {_ACCOUNT} ORDER BY id LIMIT 1
+) c
+""")  # noqa: S608
+
 _COUPONS: Final = text(f"""
 INSERT INTO coupons (program_id, member_id, id, kind, reward_id, program_version, code, points, value_minor,
                      currency, state, redemption_id, issued_at, expires_at)
@@ -148,7 +166,7 @@ FROM {NUMBERS}, generate_series(1, CAST(:coupons AS int)) AS k WHERE n % 10 = 0
 """)  # noqa: S608
 
 _EARNING: Final = (_CREDITS, _BALANCES, _ORDERS, _ORDER_CREDITS, _PENDING, _COUPONS)
-_REST: Final = (_PHONES, _CARDS, _WITHDRAWALS, _REFERRALS, _CORRECTIONS)
+_REST: Final = (_PHONES, _CARDS, _WITHDRAWALS, _REFERRALS, _CORRECTIONS, _SUSPICIONS)
 
 
 async def add_population(services: Services, program: Program, count: int, *, campaigns: int) -> None:

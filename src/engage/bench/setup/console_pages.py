@@ -128,6 +128,8 @@ ADDRESSES: Final[Mapping[str, tuple[str, ...]]] = {
     "/console/corrections/{correction_id:uuid}": ("/console/corrections/{correction}",),
     "/console/referrals": ("/console/referrals", "/console/referrals?state=approved"),
     "/console/referrals/{referral_id:uuid}": ("/console/referrals/{referral}",),
+    "/console/suspicions": ("/console/suspicions", "/console/suspicions?state=released"),
+    "/console/suspicions/{suspicion_id:uuid}": ("/console/suspicions/{suspicion}",),
     "/console/withdrawals": (
         "/console/withdrawals",
         "/console/withdrawals?which=open",
@@ -142,6 +144,7 @@ SELECT (SELECT id FROM backtests WHERE campaign_id = 'c-0' ORDER BY id LIMIT 1) 
        (SELECT id FROM operators WHERE role = 'viewer' ORDER BY id LIMIT 1) AS operator,
        (SELECT id FROM corrections WHERE state = 'requested' ORDER BY id LIMIT 1) AS correction,
        (SELECT id FROM referrals WHERE state = 'flagged' ORDER BY id LIMIT 1) AS referral,
+       (SELECT id FROM suspicions ORDER BY id LIMIT 1) AS suspicion,
        (SELECT id FROM withdrawals WHERE state <> 'settled' ORDER BY id LIMIT 1) AS withdrawal,
        (SELECT seq / 2 FROM audit_log_head) AS entry,
        (SELECT version FROM program_versions WHERE program_id = :program_id LIMIT 1) AS version

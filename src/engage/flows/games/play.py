@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.calendar import local_date
@@ -24,9 +25,11 @@ from engage.flows.rewards.give import Recipient
 from engage.ledger.accounts import lock_open_balances
 from engage.runtime.batch import decide_each, in_parts, not_refused, refused
 from engage.runtime.idempotency import claim_each, keep_each
+from engage.runtime.ids import new_id
 from engage.runtime.offered import campaigns_offering
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
+from engage.runtime.velocity import Observed, suspicions_of
 from engage.store.games.plays import NOTHING_YET, PlayerKey, PlayerSoFar, read_so_far
 from engage.store.games.runs import lock_runs
 from engage.store.members.members import Member
@@ -56,6 +59,7 @@ async def _play(services: Services, requests: Sequence[PlayRequest]) -> list[Gam
         requests,
         lambda r: _player(services, members.get((r.program_id, r.member_id)), r, campaigns, now=now),
     )
+    players = await _look_for_farming(services, players, now=now)
     async with open_posting(services, cause="pending") as posting:
         players = await claim_each(posting.conn, players, lambda player: player.request.keyed)
         players, reserved = await reserve_largest(services, posting.conn, players, now=now)
@@ -91,6 +95,29 @@ def _player(
     own = campaigns.get(member.key, ())
     version = services.definitions.find(GAME, request.game_id, at=now, member=member, campaigns=own)
     return Player(Recipient(member, program, market), version, request)
+
+
+async def _look_for_farming(
+    services: Services, players: Sequence[Player | Refusal], *, now: datetime
+) -> list[Player | Refusal]:
+    """The players, each with what is suspicious about the play. Each request is an activity of its own.
+
+    Raises Unavailable.
+    """
+    observed = [
+        Observed(
+            program=player.recipient.program,
+            member_id=player.recipient.member.member_id,
+            origin=player.request.origin,
+            name="game_play",
+            activity=f"game:{new_id()}",
+            at=now,
+            zone=player.zone,
+        )
+        for player in not_refused(players)
+    ]
+    found = iter(await suspicions_of(services, observed))
+    return decide_each(players, lambda player: replace(player, suspicion=next(found)))
 
 
 def _try(player: Player, current: CurrentRun | None, now: datetime) -> Try:

@@ -8,6 +8,8 @@ from msgspec import Struct
 from engage.domain.games.chances import ChancesLeft, chances_left
 from engage.domain.games.definition import Game, GameWindow, Prize
 from engage.domain.games.windows import first_day, last_day
+from engage.domain.identity import Origin
+from engage.domain.protection.suspicion import Suspicion
 from engage.flows.activities.activity import CreditView
 from engage.flows.games.runs import CurrentRun
 from engage.flows.rewards.coupons import CouponView
@@ -19,13 +21,16 @@ from engage.store.games.runs import GameKey, LockedRun
 
 
 class PlayRequest(Struct, frozen=True):
-    """A member and the game that they play. `language` is that of the answer."""
+    """A member and the game that they play. `language` is that of the answer, `origin` where the request
+    comes from.
+    """
 
     program_id: str
     member_id: str
     game_id: str
     language: str
     keyed: "Keyed[GamePlayed] | None" = None
+    origin: Origin | None = None
 
 
 class WonPrize(Struct, frozen=True):
@@ -52,11 +57,14 @@ class GamePlayed(Struct, frozen=True):
 
 
 class Player(Struct, frozen=True):
-    """A valid request: its member with what applies to them, and the definition that is in force."""
+    """A valid request: its member with what applies to them, and the definition that is in force. What it
+    wins is held where the play is suspicious.
+    """
 
     recipient: Recipient
     version: Versioned[Game]
     request: PlayRequest
+    suspicion: Suspicion | None = None
 
     @property
     def game_key(self) -> GameKey:

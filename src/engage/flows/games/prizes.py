@@ -23,6 +23,7 @@ from engage.runtime.campaign_cache import CampaignCache
 from engage.runtime.ids import new_id
 from engage.runtime.posting import Posting
 from engage.runtime.services import Services
+from engage.runtime.velocity import hold_back
 from engage.store.games.plays import NewPlay, PrizeDay, read_prizes, write_plays
 from engage.store.games.runs import RunKey
 from engage.store.rewards.coupons import Coupon
@@ -108,7 +109,11 @@ def _decide(prizes: _Prizes, play: Numbered) -> GamePlayed:
                 zone=recipient.market.zone,
             )
             named = prizes.campaigns.named(recipient.member.program_id, decided)
-            credit = CreditToAccept(*recipient.member.key, new_id(), named)
+            credit = hold_back(
+                recipient.program.earning,
+                CreditToAccept(*recipient.member.key, new_id(), named),
+                play.attempt.player.suspicion,
+            )
             prizes.credits.append(credit)
     _, before = prizes.heads.get(run.key, (0, run.head))
     listed = play_of(play.number, day, play.player, outcome)

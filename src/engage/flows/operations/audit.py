@@ -27,6 +27,7 @@ from engage.store.checks import STORE_CHECKS
 from engage.store.draws.checks import DRAW_CHECKS
 from engage.store.games.checks import GAME_CHECKS
 from engage.store.leaderboards.checks import LEADERBOARD_CHECKS
+from engage.store.protection.checks import PROTECTION_CHECKS
 from engage.store.quizzes.checks import QUIZ_CHECKS
 from engage.store.referrals.checks import REFERRAL_CHECKS
 from engage.store.rewards.checks import REWARD_CHECKS
@@ -44,6 +45,7 @@ CHECKS = (
     *REWARD_CHECKS,
     *QUIZ_CHECKS,
     *REFERRAL_CHECKS,
+    *PROTECTION_CHECKS,
     *DRAW_CHECKS,
     *GAME_CHECKS,
     *LEADERBOARD_CHECKS,

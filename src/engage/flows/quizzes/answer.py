@@ -13,7 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engage.domain.activity import QuizAttempt
+from engage.domain.identity import Origin
 from engage.domain.keys import AttemptKey, quiz_reference, quiz_rule
+from engage.domain.protection.suspicion import Suspicion
 from engage.domain.quizzes.attempts import AttemptPlace, check_time, credit_of
 from engage.domain.quizzes.definition import Question, Quiz
 from engage.domain.quizzes.grading import Answers, Grade, check_answers, grade, normalized
@@ -32,12 +34,13 @@ from engage.runtime.member_cache import with_current_members
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.reservations import Promise, reserve
 from engage.runtime.services import Services
+from engage.runtime.velocity import Observed, hold_back, suspicions_of
 from engage.store.members.members import Member, lock_open
 from engage.store.quizzes.attempts import Attempt, lock_attempts, write_answers
 
 
 class AnswerRequest(Struct, frozen=True):
-    """The answers to an attempt. `language` is that of the review."""
+    """The answers to an attempt. `language` is that of the review, `origin` where they come from."""
 
     program_id: str
     member_id: str
@@ -45,6 +48,7 @@ class AnswerRequest(Struct, frozen=True):
     attempt_id: UUID
     answers: Answers
     language: str
+    origin: Origin | None = None
 
 
 class GradedAttempt(Struct, frozen=True):
@@ -58,11 +62,12 @@ class GradedAttempt(Struct, frozen=True):
 
 
 class _Given(Struct, frozen=True):
-    """Answers of a member, and what applies to them."""
+    """Answers of a member, and what applies to them. What they earn is held where they are suspicious."""
 
     member: Member
     offer: QuizOffer
     request: AnswerRequest
+    suspicion: Suspicion | None = None
 
     @property
     def key(self) -> AttemptKey:
@@ -108,6 +113,8 @@ async def _answer(services: Services, requests: Sequence[AnswerRequest]) -> list
     valid = not_refused(given)
     if not valid:
         return [*refused(given)]
+    given = await _look_for_farming(services, given, now=now)
+    valid = not_refused(given)
     async with open_posting(services, cause="pending") as posting:
         state = await _lock(services, posting, valid, now=now)
         graded = decide_each(given, partial(_grade, state))
@@ -116,6 +123,26 @@ async def _answer(services: Services, requests: Sequence[AnswerRequest]) -> list
         if state.answered:
             await write_answers(posting.conn, list(state.answered.values()))
     return graded
+
+
+async def _look_for_farming(
+    services: Services, given: Sequence[_Given | Refusal], *, now: datetime
+) -> list[_Given | Refusal]:
+    """The answers, each with what is suspicious about them. Raises Unavailable."""
+    observed = [
+        Observed(
+            program=each.offer.program,
+            member_id=each.member.member_id,
+            origin=each.request.origin,
+            name="quiz_attempt",
+            activity=quiz_reference(each.request.attempt_id),
+            at=now,
+            zone=each.offer.zone,
+        )
+        for each in not_refused(given)
+    ]
+    found = iter(await suspicions_of(services, observed))
+    return decide_each(given, lambda each: replace(each, suspicion=next(found)))
 
 
 async def _within_budgets(
@@ -230,7 +257,8 @@ def _pay(
     if credit is not None:
         credit_id = new_id()
         named = state.campaigns.named(given.member.program_id, credit)
-        accepting = CreditToAccept(*given.member.key, credit_id, named)
+        row = CreditToAccept(*given.member.key, credit_id, named)
+        accepting = hold_back(given.offer.terms, row, given.suspicion)
         state.accepting[given.key] = accepting
         state.paid[given.key] = [view_of(accepting)]
     state.answered[given.key] = replace(

@@ -6,6 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from engage.domain.earning.terms import EarningTerms
+from engage.domain.program.program import Program
 from engage.domain.quizzes.definition import Quiz
 from engage.domain.quizzes.kind import QUIZ
 from engage.domain.refusals import Code, Refusal
@@ -15,11 +16,15 @@ from engage.store.members.members import Member
 
 
 class QuizOffer(Struct, frozen=True):
-    """The terms and the zone that apply to a member. `quizzes` are those that are open, in their order."""
+    """The program and the zone that apply to a member. `quizzes` are those that are open, in their order."""
 
-    terms: EarningTerms
+    program: Program
     zone: str
     quizzes: dict[str, Versioned[Quiz]]
+
+    @property
+    def terms(self) -> EarningTerms:
+        return self.program.earning
 
 
 def offer_to(
@@ -35,4 +40,4 @@ def offer_to(
         QUIZ, member.program_id, at=now, country=member.country, campaigns=campaigns
     )
     opened = {quiz.id: quiz for quiz in quizzes if quiz.definition.is_open(now, market.zone)}
-    return QuizOffer(program.earning, market.zone, opened)
+    return QuizOffer(program, market.zone, opened)

@@ -1,0 +1,142 @@
+"""The review queue of suspicions, and the decisions about them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Annotated, Any, Final, get_args
+from uuid import UUID
+
+from litestar import Controller, get, post
+from litestar.params import PathParameter
+from litestar.response import Response
+
+from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
+from engage.console.forms import do_once, read_form
+from engage.console.members.subject import path_of
+from engage.console.paging import PAGE, read_id, shown_page
+from engage.console.permissions import needs
+from engage.console.rendering import page
+from engage.domain.operators.roles import Permission
+from engage.flows.protection.decide import decide, undo
+from engage.flows.protection.queue import SHOWN, SuspicionDetail, list_queue, read_detail
+from engage.store.protection.decisions import Decision
+from engage.store.protection.queue import HeldRow, State
+
+SuspicionId = Annotated[UUID, PathParameter()]
+
+# Those that wait for a decision come first.
+STATES: Final[tuple[State, ...]] = get_args(State)
+
+_LONGEST_REASON: Final = 500
+
+Decide = Callable[..., Awaitable[Decision]]
+
+
+class SuspicionController(Controller):
+    path = "/suspicions"
+
+    @get(opt=needs(Permission.READ_MEMBERS))
+    async def suspicions(self, request: HtmlRequest) -> Response[Any]:
+        visitor, before, program = visitor_of(request), asked(request, "before"), asked(request, "program")
+        state = next((known for known in STATES if known == asked(request, "state")), STATES[0])
+        source = asked(request, "source")
+        found = await list_queue(
+            visitor.services,
+            [known for known in visitor.programs if program in ("", known)],
+            # Of one device or network, all that there is.
+            state=None if source else state,
+            source=source if _is_hash(source) else None,
+            before=read_id(before),
+            limit=PAGE + 1,
+        )
+        return page(
+            request,
+            visitor,
+            "protection/list.html",
+            suspicions=shown_page(found, before, lambda last: last.id),
+            states=STATES,
+            chosen={"state": state, "program": program, "source": source},
+            programs=visitor.programs,
+        )
+
+    @get("/{suspicion_id:uuid}", opt=needs(Permission.READ_MEMBERS))
+    async def suspicion(self, request: HtmlRequest, suspicion_id: SuspicionId) -> Response[Any]:
+        visitor = visitor_of(request)
+        return _page(request, visitor, await _find(visitor, suspicion_id))
+
+    @post("/{suspicion_id:uuid}/release", status_code=303, opt=needs(Permission.HELP_MEMBERS))
+    async def release(self, request: HtmlRequest, suspicion_id: SuspicionId) -> Response[Any]:
+        return await _decide(request, suspicion_id, "release", partial(decide, kind="released"))
+
+    @post("/{suspicion_id:uuid}/reject", status_code=303, opt=needs(Permission.HELP_MEMBERS))
+    async def reject(self, request: HtmlRequest, suspicion_id: SuspicionId) -> Response[Any]:
+        return await _decide(request, suspicion_id, "reject", partial(decide, kind="rejected"))
+
+    @post("/{suspicion_id:uuid}/undo", status_code=303, opt=needs(Permission.HELP_MEMBERS))
+    async def undo(self, request: HtmlRequest, suspicion_id: SuspicionId) -> Response[Any]:
+        return await _decide(request, suspicion_id, "undo", undo)
+
+
+async def _decide(request: HtmlRequest, suspicion_id: UUID, action: str, decision: Decide) -> Response[Any]:
+    visitor, form = visitor_of(request), await read_form(request)
+    detail, reason = await _find(visitor, suspicion_id), form.text("reason")
+    if not 0 < len(reason) <= _LONGEST_REASON or not reason.isprintable():
+        return _page(request, visitor, detail, reason=reason, problem=action, status=422)
+    return await do_once(
+        request,
+        visitor,
+        lambda once: decision(
+            visitor.services, suspicion_id, operator=visitor.identity, reason=reason, keyed=once
+        ),
+        then=lambda made: f"/console/suspicions/{suspicion_id}?done=suspicions.{_done(made)}",
+    )
+
+
+def _done(decision: Decision) -> str:
+    return "undone" if decision.undone_at is not None else decision.kind
+
+
+def _page(
+    request: HtmlRequest,
+    visitor: Visitor,
+    detail: SuspicionDetail,
+    *,
+    reason: str = "",
+    problem: str = "",
+    status: int = 200,
+) -> Response[bytes]:
+    suspicion = detail.suspicion
+    return page(
+        request,
+        visitor,
+        "protection/suspicion.html",
+        status=status,
+        suspicion=suspicion,
+        members=_by_member(detail.held),
+        counted=detail.counted,
+        decisions=detail.decisions,
+        path_of=partial(path_of, suspicion.program),
+        is_open=any(held.state == "open" for held in detail.held),
+        can_undo=any(decision.undone_at is None for decision in detail.decisions),
+        shown=SHOWN,
+        reason=reason,
+        problem=problem,
+        longest_reason=_LONGEST_REASON,
+    )
+
+
+def _by_member(held: list[HeldRow]) -> Mapping[str, list[HeldRow]]:
+    members: dict[str, list[HeldRow]] = {}
+    for each in held:
+        members.setdefault(each.member_id, []).append(each)
+    return members
+
+
+def _is_hash(source: str) -> bool:
+    return bool(source) and len(source) % 2 == 0 and all(digit in "0123456789abcdef" for digit in source)
+
+
+async def _find(visitor: Visitor, id_: UUID) -> SuspicionDetail:
+    """Raises NotFoundException for those of other operators' programs; Refusal not_found; Unavailable."""
+    detail = await read_detail(visitor.services, id_)
+    visitor.check_program(detail.suspicion.program)
+    return detail
