@@ -101,6 +101,7 @@ DOMAIN_BOTTOM_UP = [
         "codes",
         "money",
         "activity",
+        "identity",
         "document",
         "tasks",
     ),
