@@ -20,8 +20,8 @@ class Identity(Struct, frozen=True, array_like=True):
 
 
 class Origin(Struct, frozen=True):
-    """Where a member's request comes from, as keyed hashes. `device` and `attested` are those of the token;
-    `device` is empty where it names none. `network` is that of the client's address.
+    """The device and the network that a member's request comes from, as keyed hashes. `device` and `attested`
+    are those of the token; `device` is empty where it names none. `network` is that of the client's address.
     """
 
     device: bytes

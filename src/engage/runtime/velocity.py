@@ -26,7 +26,7 @@ from engage.store.protection.places import take_places
 
 
 class Observed(Struct, frozen=True, kw_only=True):
-    """What a member does, where it comes from, and the version that decides. `name` is that of its kind;
+    """An activity of a member, where it comes from, and the version that decides. `name` is that of its kind;
     `activity` tells it from others of the member, and is the same when it is sent again.
     """
 

@@ -166,8 +166,8 @@ class AdminSuspicionController(Controller):
     async def undo(
         self, request: Request[Any, Any, Any], suspicion_id: SuspicionIdParameter
     ) -> Answer[DecisionView]:
-        """What was taken is given back, as new credits that are due when the old ones were; what was released
-        is held again unless it is active.
+        """Points that were taken are given back, as new credits that are due when the old ones were; points
+        that were released are held again unless they are active.
         """
         return await _decide(request, suspicion_id, undo)
 

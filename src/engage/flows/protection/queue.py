@@ -22,9 +22,9 @@ Source = Annotated[str, Meta(description="the keyed hash of the device or the ne
 
 
 class SuspicionView(Struct, frozen=True, kw_only=True):
-    """What one velocity rule (`rule`) holds on one device or network (`source`) in one `window`, where there
-    are places for `at_most` members or activities. `points` are those of all its credits that are left,
-    `pending` those that still wait; the last of them are due at `held_until`.
+    """The credits that one velocity rule (`rule`) holds on one device or network (`source`) in one `window`,
+    where there are places for `at_most` members or activities. `points` are those of all its credits that
+    are left, `pending` those that still wait; the last of them are due at `held_until`.
     """
 
     id: UUID

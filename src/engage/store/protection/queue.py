@@ -17,7 +17,7 @@ State = Literal["open", "requested", "released", "rejected", "ended"]
 
 
 class SuspicionRow(Struct, frozen=True, kw_only=True):
-    """What one velocity rule holds on one device or network in one window. `points` are those of all its
+    """All that one velocity rule holds on one device or network in one window. `points` are those of all its
     credits, `pending` those that still wait; the last of them are due at `held_until`.
     """
 
