@@ -31,7 +31,9 @@ def screen(shown: Figures, *, title: str) -> RenderableType:
         _list("Broken promises", [(name, _count(count)) for name, count in shown.breaches], style=BAD),
     ]
     lists = [each for each in below if each is not None]
-    troubles = [*shown.loops, *(f"{part.name}: {text}" for part in shown.parts for text in part.problems)]
+    problems = [f"{part.name}: {text}" for part in shown.parts for text in part.problems]
+    # A loop is among the problems of its part too.
+    troubles = [*shown.loops, *(each for each in problems if not _is_of(each, shown.loops))]
     return Group(
         Text(title, style="bold"),
         _parts(shown.parts),
@@ -67,7 +69,8 @@ def _taps(shown: Figures) -> list[Row]:
     return [
         ("accepted a second", _rate(shown.taps), GOOD if shown.taps else ""),
         ("refused", _rate(shown.refused_taps), ""),
-        ("half within, 99 % within", f"{_seconds(shown.tap_p50_s)}, {_seconds(shown.tap_p99_s)}", ""),
+        ("half are answered within", _seconds(shown.tap_p50_s), ""),
+        ("99 % are answered within", _seconds(shown.tap_p99_s), ""),
         ("all requests a second", _rate(shown.requests), ""),
         ("failed (5xx)", _rate(shown.failed_requests), failing),
     ]
@@ -130,3 +133,7 @@ def _seconds(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value * 1_000:.3g} ms" if value < 1 else f"{value:,.1f} s"
+
+
+def _is_of(problem: str, loops: Sequence[str]) -> bool:
+    return any(loop.startswith(f"{problem} ") for loop in loops)
