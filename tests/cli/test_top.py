@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
+from engage.cli.top import reading
 from engage.cli.top.figures import Figures, figures
 from engage.cli.top.reading import AWAY, Address, Reading, read
 from engage.cli.top.view import screen
@@ -64,8 +66,8 @@ def text(shown: Figures) -> str:
     return console.export_text()
 
 
-def seconds_later(reading: Reading, seconds: float) -> Reading:
-    return Reading(reading.at_s + seconds, reading.parts)
+def seconds_later(earlier: Reading, seconds: float) -> Reading:
+    return Reading(earlier.at_s + seconds, earlier.parts)
 
 
 async def test_rates_are_of_the_time_between_two_looks() -> None:
@@ -112,14 +114,26 @@ async def test_what_is_wrong_is_shown_and_a_part_that_is_away_is_named() -> None
     assert "autumn" not in page
 
 
+async def test_a_part_that_is_late_with_its_readiness_still_shows_its_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "READY", "/elsewhere")
+    metrics = part("api")
+    metrics.ledger.taps.add("eu", "accepted")
+    (read_,) = (await reading_of(metrics)).parts
+    assert (read_.name, read_.state) == ("api", "down")
+    assert read_.problems == ["no answer about its readiness"]
+    assert read_.samples["engage_taps_total"]
+
+
 async def test_without_a_worker_its_gauges_are_not_zero_but_unknown() -> None:
-    reading = await reading_of(part("api"))
-    found = figures(reading, seconds_later(reading, 1))
+    first = await reading_of(part("api"))
+    found = figures(first, seconds_later(first, 1))
     assert (found.pending, found.overdue, found.outbox_rows) == (None, None, None)
     worker = part("worker")
     worker.database.pending_credits.set(0)
-    reading = await reading_of(worker)
-    assert figures(reading, seconds_later(reading, 1)).overdue == 0
+    first = await reading_of(worker)
+    assert figures(first, seconds_later(first, 1)).overdue == 0
 
 
 async def test_once_it_is_plain_text_and_ends(tmp_path: Path) -> None:

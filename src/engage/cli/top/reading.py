@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 
 import httpx
 from msgspec import Struct
@@ -64,14 +65,29 @@ async def read(addresses: Sequence[Address]) -> Reading:
 
 
 async def _read(client: httpx.AsyncClient, address: Address) -> PartReading:
-    base = f"http://{address.text}"
-    try:
-        ready, metrics = await asyncio.gather(client.get(base + READY), client.get(base + METRICS))
-        state = decode_json(ready.content, ready_decoder)
-        samples = _samples(metrics.raise_for_status().text)
-    except (httpx.HTTPError, httpx.InvalidURL, Malformed, ValueError):
+    state, samples = await asyncio.gather(_read_state(client, address), _read_samples(client, address))
+    if samples is None:
         return PartReading(address, AWAY)
     return PartReading(address, state.status, _problems(state), samples)
+
+
+async def _read_state(client: httpx.AsyncClient, address: Address) -> Ready:
+    """Read the readiness, which asks servers: where they are slow, it is late, and the metrics are not."""
+    try:
+        answer = await client.get(f"http://{address.text}{READY}")
+        if answer.status_code in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE):
+            return decode_json(answer.content, ready_decoder)
+    except (httpx.HTTPError, httpx.InvalidURL, Malformed):
+        pass
+    return Ready("down", problems=["no answer about its readiness"])
+
+
+async def _read_samples(client: httpx.AsyncClient, address: Address) -> Samples | None:
+    try:
+        answer = await client.get(f"http://{address.text}{METRICS}")
+        return _samples(answer.raise_for_status().text)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return None
 
 
 def _problems(state: Ready) -> list[str]:
