@@ -1,12 +1,18 @@
 """Pages load everything from this server, and nothing inline."""
 
+import asyncio
 import re
+import threading
 
 import pytest
+from litestar import Litestar, get
 
-from engage.api.site import PAGES, RENDERER
+from engage.api.contract import openapi
+from engage.api.site import PAGES, RENDERER, reference_of
 from engage.domain.refusals import Code
-from tests.api.calling import Calling, problem
+from tests.api.calling import Calling, client_of, problem
+
+GUARD_S = 20.0  # Against hanging, not a tested limit.
 
 
 async def test_the_reference_and_its_renderer_come_from_this_server(api: Calling) -> None:
@@ -91,3 +97,28 @@ async def test_no_other_file_can_be_read(api: Calling, path: str) -> None:
     assert "import" not in answer.text or answer.headers["content-type"].startswith("text/html")
     if answer.status_code == 404:
         problem(answer, 404, "not_found")
+
+
+async def test_others_are_answered_while_the_contract_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making it takes seconds of a processor, in which the API stood still."""
+    answered = threading.Event()
+    made: list[bool] = []
+
+    def document(_controllers: object) -> dict[str, str]:
+        made.append(answered.wait(GUARD_S))
+        return {"openapi": "3.1.0"}
+
+    @get("/other")
+    async def other() -> None:
+        return None
+
+    monkeypatch.setattr(openapi, "document", document)
+    app = Litestar([reference_of([]), other], logging_config=None, openapi_config=None)
+    async with client_of(app) as client:
+        asked = [asyncio.create_task(client.get(f"/openapi.{form}")) for form in ("json", "json", "yaml")]
+        await asyncio.sleep(0)
+        assert (await client.get("/other")).status_code == 200
+        answered.set()
+        assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200] * 3
+    assert all(made), "nobody was answered before the document was there"
+    assert len(made) <= 2, "each form makes it at most once"

@@ -4,10 +4,11 @@ Pages load everything from this server. A content security policy enforces it an
 reference is rendered by Scalar, a vendored file of npm (`.ci/vendor_scalar`), which needs inline styles.
 """
 
+import asyncio
 import gzip
 import hashlib
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -51,6 +52,21 @@ _templates = Environment(
 )
 
 
+class _MadeOnce:
+    """A text that takes seconds to make. A thread makes it, and the API answers others meanwhile."""
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        self._making = asyncio.Lock()
+        self._text: bytes | None = None
+
+    async def get(self) -> bytes:
+        async with self._making:
+            if self._text is None:
+                self._text = await asyncio.to_thread(self._make)
+        return self._text
+
+
 class DemoController(Controller):
     """The demo store, which is nothing but a client of the API and the feed."""
 
@@ -73,6 +89,9 @@ def reference_of(controllers: Sequence[type[Controller]]) -> type[Controller]:
     @cache
     def document() -> openapi.Document:
         return openapi.document(controllers)
+
+    json_text = _MadeOnce(lambda: msgspec.json.encode(document()))
+    yaml_text = _MadeOnce(lambda: openapi.as_yaml(document()).encode())
 
     @cache
     def page() -> bytes:
@@ -97,11 +116,11 @@ def reference_of(controllers: Sequence[type[Controller]]) -> type[Controller]:
 
         @get("/openapi.json")
         async def as_json(self, request: Request[Any, Any, Any]) -> Answer[bytes]:
-            return _tagged(request, msgspec.json.encode(document()), b"application/vnd.oai.openapi+json")
+            return _tagged(request, await json_text.get(), b"application/vnd.oai.openapi+json")
 
         @get("/openapi.yaml")
         async def as_yaml(self, request: Request[Any, Any, Any]) -> Answer[bytes]:
-            return _tagged(request, openapi.as_yaml(document()).encode(), b"application/vnd.oai.openapi")
+            return _tagged(request, await yaml_text.get(), b"application/vnd.oai.openapi")
 
         @get("/problems/{code:str}")
         async def problem(
