@@ -28,5 +28,7 @@ async def check(endpoints: Endpoints, record: Record) -> list[Broken]:
         advanced.raise_for_status()
         contract = (await http.get("/openapi.json")).raise_for_status().json()
         evidence = Evidence(record.lines, await read_books(endpoints.database_url, PROGRAM), contract)
-        members = [row.member_id for row in evidence.books.members if not row.is_closed]
+        members = [
+            row.member_id for row in evidence.books.members if row.member_id not in evidence.books.closed
+        ]
         return judge(evidence) + await rebuild_decides_equally(endpoints, http, members)

@@ -182,8 +182,9 @@ class Books(Struct, frozen=True, kw_only=True):
 
     @property
     def closed(self) -> set[str]:
-        """Members who were merged into others, or erased."""
-        return {member.member_id for member in self.members if member.is_closed}
+        """Members who were merged or erased, and those who go on with the points of two."""
+        survivors = {member.merged_into for member in self.members if member.merged_into is not None}
+        return survivors | {member.member_id for member in self.members if member.is_closed}
 
 
 _TABLES: Final[dict[str, type[Row]]] = {

@@ -49,6 +49,8 @@ def credits_have_causes(evidence: Evidence) -> Iterator[Broken]:
         # A credit of no points stands for a removal that came before its activity.
         if str(credit.id) in named or not credit.points or credit.member_id in evidence.books.closed:
             continue
+        if credit.boost is not None:  # It is beside another one, which has a cause.
+            continue
         kind = credit.activity.get("activity")
         if kind in _REPORTED:
             activities[_instance(credit)] = credit

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from engage.torture.checks.accounts import closings_are_as_answered, erased_members_have_no_access
 from engage.torture.checks.answers import credits_exist, one_action, one_answer
 from engage.torture.checks.broken import Broken
+from engage.torture.checks.campaigns import campaigns_keep_to_their_documents
 from engage.torture.checks.causes import credits_have_causes, refusals_earn_nothing
 from engage.torture.checks.due import never_early, never_late
 from engage.torture.checks.evidence import Evidence
@@ -46,6 +48,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     sockets_are_in_order,
     states_agree,
     last_states_are_pushed,
+    campaigns_keep_to_their_documents,
+    closings_are_as_answered,
+    erased_members_have_no_access,
 )
 
 

@@ -9,6 +9,7 @@ import httpx
 from engage.torture.endpoints import Endpoints
 from engage.torture.members.actor import Actor
 from engage.torture.members.client import Client
+from engage.torture.members.operators import Operators
 from engage.torture.members.pace import Pace
 from engage.torture.members.publish import publish_program, read_time
 from engage.torture.members.sandbox_time import let_time_pass
@@ -60,6 +61,9 @@ async def live(
         names = [f"{seed}-member-{number}" for number in range(actors)]
         tasks = [
             asyncio.create_task(let_time_pass(client(f"{seed}-clock"), clock, chance(seed, "clock"), stop)),
+            asyncio.create_task(
+                Operators(client(f"{seed}-operators"), clock, chance(seed, "operators"), f"c{seed}").act(stop)
+            ),
             *(
                 asyncio.create_task(Actor(client(name), clock, chance(seed, name), codes).act(stop, watch))
                 for name in names
