@@ -15,9 +15,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Each field is the environment variable ENGAGE_<FIELD>."""
 
     database_url: str  # postgresql+asyncpg://…
-    state_url: str  # Valkey of the gate; may be a Cluster (redis+cluster://).
+    # Valkey of the gate; may be a Cluster: redis+cluster://host:port,host:port, with any of its nodes.
+    state_url: str
     queue_url: str  # Valkey of arq: standalone, AOF, noeviction.
-    topics_url: str  # Valkey of the feed's pub/sub and tickets.
+    topics_url: str  # Valkey of the feed's pub/sub and tickets; may be a Cluster, too.
     api_host: str = "127.0.0.1"
     api_port: int = 8080
     feed_host: str = "127.0.0.1"

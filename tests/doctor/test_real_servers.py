@@ -174,10 +174,11 @@ async def test_the_libraries_of_the_gate_are_compared(settings: Settings, valkey
 
 async def test_processes_of_two_releases_and_a_failing_loop(settings: Settings, valkey: Redis) -> None:
     from engage.clock import MachineClock
+    from engage.connections.servers import Standalone
     from engage.signals.topics import Topics, this_process
 
     async with Redis.from_url(settings.topics_url) as client:
-        topics = Topics(client, MachineClock())
+        topics = Topics(Standalone(client), MachineClock())
         for process in ("api", "feed"):
             await topics.heartbeat(process, release="1 (tables 0001)")
         await topics.heartbeat("worker", ["programs", "clock_off"], release="2 (tables 0002)")

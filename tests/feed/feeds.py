@@ -18,8 +18,10 @@ from engage.domain.identity import Identity
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.feed.server import Feed, Limits, open_feed
 from engage.feed.session import Member, Phase, Timeouts
-from engage.signals.topics import Topics, change_of
+from engage.signals.changes import change_of
+from engage.signals.topics import Topics
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
+from tests.support.topics import topics_of
 
 PROGRAM = "eu-mi-points"
 # A client that does what it should is quicker, also on a busy machine.
@@ -169,16 +171,19 @@ async def running_feed(
     valkey: Redis, balances: Balances | None = None, **limits: Any
 ) -> AsyncIterator[RunningFeed]:
     balances = Balances() if balances is None else balances
-    topics, tokens = Topics(valkey, MachineClock()), Tokens()
-    async with open_feed(
-        host="127.0.0.1",
-        port=0,
-        topics=topics,
-        credentials=tokens,
-        read_balances=balances.read,
-        clock=MachineClock(),
-        limits=Limits(**limits),
-    ) as feed:
+    tokens = Tokens()
+    async with (
+        topics_of(valkey) as topics,
+        open_feed(
+            host="127.0.0.1",
+            port=0,
+            topics=topics,
+            credentials=tokens,
+            read_balances=balances.read,
+            clock=MachineClock(),
+            limits=Limits(**limits),
+        ) as feed,
+    ):
         yield RunningFeed(feed, balances, topics, tokens)
 
 

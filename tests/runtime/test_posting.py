@@ -1,8 +1,6 @@
 """Balance changes are published once, after their transaction has committed."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 import pytest
 from sqlalchemy import text
@@ -12,12 +10,12 @@ from engage.ledger.accounts import Accounts, open_accounts
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.settings import Settings
-from engage.signals.topics import Change, Subscribed
+from engage.signals.changes import Change
 from tests.support.activities import PROGRAM, join, services_with_activities
 from tests.support.clock import NOON
 from tests.support.crash import lose_publications
 from tests.support.database import rows
-from tests.support.eventually import WITHIN_S
+from tests.support.topics import listening
 
 MEMBERS = [(PROGRAM, "m-1"), (PROGRAM, "m-2")]
 
@@ -45,16 +43,16 @@ async def outbox(services: Services) -> list[tuple[object, ...]]:
 
 async def published(services: Services) -> list[Change]:
     """Publish everything that is waiting; return the changes that a feed gets."""
-    async with aclosing(services.topics.subscribe()) as changes:
-        assert isinstance(await anext(changes), Subscribed)
+    members = [*MEMBERS, (PROGRAM, "last")]
+    async with listening(services.topics, members) as changes:
         await services.post_commit.drain()
         # A marker: all other changes arrive before this one.
         await services.topics.publish([Change(PROGRAM, "last", 0, 0, 0, 0, 0, "last")])
         found: list[Change] = []
         while not found or found[-1].member_id != "last":
-            batch = await asyncio.wait_for(anext(changes), WITHIN_S)
-            assert isinstance(batch, list)
-            found += batch
+            change = await changes.get()
+            assert isinstance(change, Change)
+            found.append(change)
     return found[:-1]
 
 

@@ -1,6 +1,5 @@
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import groupby
 from os import getpid
 from pathlib import Path
@@ -10,53 +9,37 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from engage.clock import MachineClock, machine_time
+from engage.clock import machine_time
 from engage.domain.accounts.balance import Balance
 from engage.domain.identity import Identity
 from engage.domain.refusals import Unavailable
-from engage.signals.topics import TICKET_TTL_S, Change, Subscribed, Topics, change_of
-from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S, eventually
+from engage.signals.changes import Change, change_of
+from engage.signals.topics import TICKET_TTL_S, Topics
+from tests.support.eventually import LOOK_AGAIN_S, eventually
+from tests.support.topics import Activated, listening, topics_of
 from tests.support.valkey import own_valkey
 
 ANA = Identity("eu-mi-points", "ana", 2_000_000_000, "thumbprint")
 
 
+PROGRAM = "eu-mi-points"
+M = (PROGRAM, "m")
+MEMBERS = [(PROGRAM, f"m{number}") for number in range(100)]
+
+
 @pytest.fixture
-def topics(valkey: Redis) -> Topics:
-    return Topics(valkey, MachineClock())
-
-
-@asynccontextmanager
-async def listening(topics: Topics) -> AsyncIterator["asyncio.Queue[Change | Subscribed]"]:
-    """Subscribe; yield a queue of the changes, one by one."""
-    queue: asyncio.Queue[Change | Subscribed] = asyncio.Queue()
-
-    async def listen() -> None:
-        while True:
-            with suppress(Unavailable):
-                async with aclosing(topics.subscribe()) as messages:
-                    async for message in messages:
-                        for item in message if isinstance(message, list) else [message]:
-                            queue.put_nowait(item)
-            await asyncio.sleep(LOOK_AGAIN_S)
-
-    listener = asyncio.create_task(listen())
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            assert await queue.get() == Subscribed()
-            yield queue
-    finally:
-        listener.cancel()
-        await asyncio.wait([listener])
+async def topics(valkey: Redis) -> AsyncIterator[Topics]:
+    async with topics_of(valkey) as opened:
+        yield opened
 
 
 def change(member: str, seq: int) -> Change:
-    return change_of("eu-mi-points", member, Balance(active=seq, pending=2, held=1, debt=0, seq=seq), "tap")
+    return change_of(PROGRAM, member, Balance(active=seq, pending=2, held=1, debt=0, seq=seq), "tap")
 
 
 async def test_every_subscriber_gets_every_change(topics: Topics) -> None:
     changes = [change(f"m{number}", 1) for number in range(100)]
-    async with listening(topics) as one, listening(topics) as other:
+    async with listening(topics, MEMBERS) as one, listening(topics, MEMBERS) as other:
         await topics.publish(changes)
         for queue in (one, other):
             got = [await queue.get() for _ in changes]
@@ -64,7 +47,7 @@ async def test_every_subscriber_gets_every_change(topics: Topics) -> None:
 
 
 async def test_a_members_changes_keep_their_order(topics: Topics) -> None:
-    async with listening(topics) as queue:
+    async with listening(topics, MEMBERS[:7]) as queue:
         await topics.publish([change(f"m{number % 7}", seq) for seq in range(1, 20) for number in range(7)])
         got = [await queue.get() for _ in range(19 * 7)]
     by_member = sorted((item for item in got if isinstance(item, Change)), key=lambda c: c.member_id)
@@ -145,8 +128,7 @@ async def test_a_process_without_a_heartbeat_is_not_alive(topics: Topics, valkey
 
 
 async def test_without_valkey_every_call_is_unavailable() -> None:
-    async with Redis(port=1, socket_connect_timeout=1) as nobody:
-        topics = Topics(nobody, MachineClock())
+    async with Redis(port=1) as nobody, topics_of(nobody) as topics:
         for asked in (
             topics.issue_ticket(ANA),
             topics.redeem_ticket("t"),
@@ -160,38 +142,43 @@ async def test_without_valkey_every_call_is_unavailable() -> None:
 
 
 async def test_a_subscriber_survives_a_restart_of_valkey_and_reports_the_gap(tmp_path: Path) -> None:
-    async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
-        topics = Topics(client, MachineClock())
-        async with listening(topics) as queue:
-            await topics.publish([change("m", 1)])
-            assert await queue.get() == change("m", 1)
-            await server.kill()
-            await server.start()
-            assert await queue.get() == Subscribed()
-            await topics.publish([change("m", 2)])
-            assert await queue.get() == change("m", 2)
+    async with (
+        own_valkey(tmp_path) as server,
+        Redis(port=server.port) as client,
+        topics_of(client) as topics,
+        listening(topics, [M]) as queue,
+    ):
+        await topics.publish([change("m", 1)])
+        assert await queue.get() == change("m", 1)
+        await server.kill()
+        await server.start()
+        assert await queue.get() == Activated(M)
+        await topics.publish([change("m", 2)])
+        assert await queue.get() == change("m", 2)
 
 
 async def test_a_silent_server_is_disconnected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
+    monkeypatch.setattr("engage.signals.subscriptions.PROBE_AFTER_S", 0.1)
     monkeypatch.setattr("engage.connections.valkey.ANSWER_S", 0.2)
-    async with own_valkey(tmp_path) as server, Redis(port=server.port) as client:
-        topics = Topics(client, MachineClock())
-        async with listening(topics) as queue:
-            before = server.connected_from()
-            with server.hung():
-                with pytest.raises(Unavailable):
-                    await topics.publish([change("m", 1)])
-                await eventually(lambda: not before & server.connected_from())
-            while await queue.get() != Subscribed():
-                pass
+    async with (
+        own_valkey(tmp_path) as server,
+        Redis(port=server.port) as client,
+        topics_of(client) as topics,
+        listening(topics, [M]) as queue,
+    ):
+        before = server.connected_from()
+        with server.hung():
+            with pytest.raises(Unavailable):
+                await topics.publish([change("m", 1)])
+            await eventually(lambda: not before & server.connected_from())
+        while await queue.get() != Activated(M):
+            pass
 
 
 async def test_a_quiet_time_is_not_a_gap(valkey: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engage.signals.topics.PROBE_AFTER_S", 0.1)
-    topics = Topics(valkey, MachineClock())
+    monkeypatch.setattr("engage.signals.subscriptions.PROBE_AFTER_S", 0.1)
     await valkey.config_resetstat()
-    async with listening(topics) as queue:
+    async with topics_of(valkey) as topics, listening(topics, [M]) as queue:
         while (await valkey.info("commandstats")).get("cmdstat_ping", {"calls": 0})["calls"] < 5:
             await asyncio.sleep(LOOK_AGAIN_S)
         await topics.publish([change("m", 1)])

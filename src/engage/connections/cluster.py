@@ -80,8 +80,7 @@ class Cluster:
         answers: list[Any] = [Unavailable("valkey")] * len(calls)
         with suppress(Unavailable):
             async with answering():
-                if not self._map:
-                    await self.refresh()
+                await self.locate()
                 left = [_Routed(n, call, slot_of(call.key)) for n, call in enumerate(calls)]
                 while left:
                     left = await self._round(left, answers)
@@ -89,8 +88,7 @@ class Cluster:
 
     async def on_each(self, *command: str | bytes | int) -> list[Any]:
         async with answering():
-            if not self._map:
-                await self.refresh()
+            await self.locate()
             found = await asyncio.gather(*(self._on(address, command) for address in self._primaries()))
         for answer in found:
             if isinstance(answer, Exception):
@@ -122,8 +120,15 @@ class Cluster:
         for client in clients.values():
             await client.aclose()
 
+    @property
+    def map_version(self) -> int:
+        return self._map.version
+
+    async def locate(self) -> None:
+        if not self._map:
+            await self.refresh()
+
     def owner(self, slot: int) -> Address | None:
-        """Return the primary that owns a slot, as far as it is known and not away."""
         owner = self._map.owners[slot]
         return None if owner in self._away else owner
 
@@ -300,6 +305,14 @@ class _NodeUrl:
         host, port = address
         name = f"[{host}]" if ":" in host else host
         return f"{self._begin}{name}:{port}{self._end}"
+
+
+def first_node(url: str) -> str:
+    """Return the URL of the first node that is named, or of the standalone server."""
+    if not url.startswith(SCHEMES):
+        return url
+    nodes = _NodeUrl(url)
+    return nodes.of(nodes.seeds[0])
 
 
 def _seed(host: str) -> Address:

@@ -1,13 +1,17 @@
 """One standalone Valkey, or the primaries of a Cluster, behind one interface."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from engage.connections.slots import Address
 from engage.connections.valkey import answering, away_is_unavailable, error_of
 from engage.domain.refusals import Unavailable
+
+# The address of a standalone server, which only its client knows.
+ALONE: Final[Address] = ("", 0)
 
 
 class Call(NamedTuple):
@@ -34,6 +38,28 @@ class Servers(Protocol):
 
     def scan(self, prefix: str, count: int) -> AsyncIterator[list[str]]:
         """Yield the keys with this prefix, some at a time. Raises Unavailable."""
+
+    @property
+    def map_version(self) -> int:
+        """A number that is another one when a slot has another primary."""
+
+    async def locate(self) -> None:
+        """Find out which primaries there are, unless that is known. Raises Unavailable."""
+
+    def owner(self, slot: int) -> Address | None:
+        """Return the primary that owns a slot; None while it is away or nobody knows."""
+
+    def node(self, address: Address) -> Redis:
+        """Return the client of one primary."""
+
+    def lost(self, address: Address) -> None:
+        """Note that a primary is away."""
+
+    def moved(self, slot: int, to: Address) -> None:
+        """Note that a primary has said who owns a slot now."""
+
+    async def refresh(self) -> None:
+        """Ask again which primary owns which slots. Raises Unavailable."""
 
     async def aclose(self) -> None: ...
 
@@ -64,6 +90,28 @@ class Standalone:
     async def scan(self, prefix: str, count: int) -> AsyncIterator[list[str]]:
         async for keys in scan_one(self._client, prefix, count):
             yield keys
+
+    @property
+    def map_version(self) -> int:
+        return 0
+
+    async def locate(self) -> None:
+        """Do nothing: there is one server."""
+
+    def owner(self, slot: int) -> Address | None:
+        return ALONE
+
+    def node(self, address: Address) -> Redis:
+        return self._client
+
+    def lost(self, address: Address) -> None:
+        """Do nothing: it has no successor."""
+
+    def moved(self, slot: int, to: Address) -> None:
+        """Do nothing: a standalone server does not redirect."""
+
+    async def refresh(self) -> None:
+        """Do nothing: there is one server."""
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -25,6 +25,7 @@ class SlotMap:
     def __init__(self) -> None:
         self.owners: list[Address | None] = [None] * SLOTS
         self.nodes: list[Address] = []  # Primaries with slots, and replicas.
+        self.version = 0
         self._keys: dict[str, list[str]] = {}
 
     def __bool__(self) -> bool:
@@ -41,12 +42,16 @@ class SlotMap:
         if not nodes:
             return False
         if owners != self.owners:
-            self._keys.clear()
+            self._changed()
         self.owners, self.nodes = owners, list(nodes)
         return True
 
     def moved(self, slot: int, to: Address) -> None:
         self.owners[slot] = to
+        self._changed()
+
+    def _changed(self) -> None:
+        self.version += 1
         self._keys.clear()
 
     def primaries(self) -> list[Address]:

@@ -21,7 +21,7 @@ from engage.feed.session import (
     Session,
     push_of,
 )
-from engage.signals.topics import CLOSED, Change
+from engage.signals.changes import CLOSED, Change
 
 # A member's phones, tablets and browser tabs. One more closes the oldest.
 SOCKETS_PER_MEMBER: Final = 10
@@ -51,10 +51,15 @@ class Socket(Protocol):
 
 
 class Hub:
-    """`request_snapshot` is called with a socket that needs its balance; `snapshot_read` takes the answer."""
+    """`request_snapshot` is called with a socket that needs its balance; `snapshot_read` takes the answer.
+    `left` is called with a member who has no socket any more.
+    """
 
-    def __init__(self, request_snapshot: Callable[[Socket], None], now: float) -> None:
+    def __init__(
+        self, request_snapshot: Callable[[Socket], None], now: float, *, left: Callable[[Member], None]
+    ) -> None:
         self._request_snapshot = request_snapshot
+        self._left = left
         self._sockets: set[Socket] = set()
         self._by_member: dict[Member, list[Socket]] = {}
         self._timed: set[Socket] = set()  # Sockets whose session may have a deadline.
@@ -73,8 +78,9 @@ class Hub:
     def member_count(self) -> int:
         return len(self._by_member)
 
-    def members(self) -> list[Member]:
-        return list(self._by_member)
+    def count(self, member: Member) -> int:
+        """Return the number of a member's sockets."""
+        return len(self._by_member.get(member, ()))
 
     def opened(self, socket: Socket) -> None:
         self._sockets.add(socket)
@@ -237,8 +243,8 @@ class Hub:
         sockets = self._by_member.get(socket.member, [])
         if socket in sockets:
             sockets.remove(socket)
-        if not sockets:
-            self._by_member.pop(socket.member, None)
+        if not sockets and self._by_member.pop(socket.member, None) is not None:
+            self._left(socket.member)
         socket.member = None
 
 

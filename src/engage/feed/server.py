@@ -4,8 +4,8 @@ import asyncio
 import json
 import logging
 import socket as sockets
-from collections.abc import AsyncIterator, Set
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence, Set
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -20,8 +20,9 @@ from engage.clock import Clock
 from engage.domain.identity import Identity
 from engage.domain.refusals import Refusal, Unavailable
 from engage.feed import messages
+from engage.feed.arrivals import Arrivals
 from engage.feed.connection import Connection
-from engage.feed.hub import Hub
+from engage.feed.hub import Hub, Socket
 from engage.feed.places import Places
 from engage.feed.reader import BalanceReader, ReadBalances
 from engage.feed.session import NOTHING, Actions, Member, Redeem, Timeouts
@@ -30,11 +31,11 @@ from engage.metrics.catalogue import FeedNumbers
 from engage.runtime.background import Loop, Loops, running
 from engage.runtime.liveness import FEED, HEARTBEAT_S, beat, problems_of, works
 from engage.runtime.operations import Ready
-from engage.signals.topics import Subscribed, Topics
+from engage.signals.changes import Change
+from engage.signals.topics import Topics
 
 TICK_S: Final = 0.25
 REFUSED: Final = "credentials were refused"
-CHANGES_PER_YIELD: Final = 128
 CHECK_KEYS_S: Final = 2.0
 PROBE_TIMEOUT_S: Final = 1.0
 KEEPALIVE_S: Final = 20
@@ -96,10 +97,13 @@ class Feed:
         self._limits = limits
         self._reader = BalanceReader(read_balances)
         self.places: Places[Connection] = Places(limits.connections)
-        self._hub = Hub(self._reader.request_snapshot, asyncio.get_running_loop().time())
+        self._subscriptions = topics.subscriptions(deliver=self._deliver, activated=self._activated)
+        self._arrivals = Arrivals()
+        now = asyncio.get_running_loop().time()
+        self._hub = Hub(self._request_snapshot, now, left=self._subscriptions.unwatch)
         self._answering = {"valkey": False, "postgres": False}
         self._stopping = False
-        self._full = self._resumes = self._subscriptions = 0
+        self._full = self._resumes = 0
 
     def __len__(self) -> int:
         """Return the number of connections."""
@@ -211,12 +215,12 @@ class Feed:
             numbers.closed.reached(count, str(code), reason)
         numbers.resumes.reached(self._resumes)
         numbers.full.reached(self._full)
-        numbers.subscriptions.reached(self._subscriptions)
+        numbers.subscriptions.reached(self._subscriptions.opened)
 
     async def run(self) -> None:
         """Run the background loops until cancelled."""
         async with running(
-            self._loops.keep("changes", self._listen),
+            self._loops.keep("changes", self._subscribe),
             self._loops.keep("balances", lambda loop: self._reader.run(self._hub, loop)),
             self._loops.repeat("deadlines", self._tick, every_s=TICK_S),
             self._loops.repeat("keys", self._check_keys, every_s=CHECK_KEYS_S),
@@ -224,25 +228,38 @@ class Feed:
         ):
             await asyncio.Event().wait()
 
-    async def _listen(self, loop: Loop) -> None:
-        """Deliver changes of the topics to the hub, until the subscription is lost."""
-        delivered = 0
-        async with aclosing(self._topics.subscribe()) as batches:
-            async for changes in batches:
-                loop.turned()
-                if isinstance(changes, Subscribed):
-                    self._subscriptions += 1
-                    self._reader.read_again(self._hub.members())
-                    continue
-                self._hub.deliver(changes)
-                delivered += len(changes)
-                if delivered >= CHANGES_PER_YIELD:
-                    # The next batch may be there already: let the sockets run.
-                    delivered = 0
-                    await asyncio.sleep(0)
+    async def _subscribe(self, loop: Loop) -> None:
+        """Keep the topics of the members who are connected here."""
+        await self._subscriptions.run(turned=loop.turned, failed=loop.failed)
+
+    def _request_snapshot(self, socket: Socket) -> None:
+        """Read a socket's balance once its member's topic is active: it misses no change then."""
+        assert socket.member is not None
+        if self._subscriptions.watch(socket.member):
+            self._reader.request_snapshot(socket)
+        else:
+            self._arrivals.add(socket.member, socket, asyncio.get_running_loop().time())
+
+    def _deliver(self, changes: Sequence[Change]) -> None:
+        self._hub.deliver(changes)
+
+    def _activated(self, members: list[Member]) -> None:
+        """Read the balances of sockets that have waited, and again those that may have missed a change."""
+        missed = []
+        for member in members:
+            arrived = self._arrivals.take(member)
+            for socket in arrived:
+                self._reader.request_snapshot(socket)
+            if self._hub.count(member) > len(arrived):
+                missed.append(member)
+        if missed:
+            self._reader.read_again(missed)
 
     async def _tick(self) -> None:
-        self._hub.tick(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        self._hub.tick(now)
+        for socket in self._arrivals.overdue(now):
+            self._reader.request_snapshot(socket)
 
     async def _check_keys(self) -> None:
         """Close the connections whose tokens were signed by a key that has been withdrawn."""

@@ -5,17 +5,15 @@ It refuses fast, and it may be wrong: a granted slot counts once the database ha
 the claim is UNKNOWN: the caller loads the member from the database (`load`) and claims again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
-import structlog
-from redis.exceptions import ResponseError
 
 from engage.connections.cluster import open_servers
-from engage.connections.server_version import ServerTooOld, check_valkey
+from engage.connections.functions import Functions
 from engage.connections.servers import Call, Servers
 from engage.domain.refusals import Unavailable
 from engage.gate import boards, keys
@@ -38,8 +36,6 @@ _integers = msgspec.msgpack.Decoder(list[int])
 
 T = TypeVar("T")
 
-log = structlog.get_logger()
-
 
 class Gate:
     """Every call raises Unavailable("valkey") when Valkey cannot be reached. The members of a call may be on
@@ -50,8 +46,13 @@ class Gate:
         self._servers = servers
         self.calls: dict[str, int] = {}  # By function.
         self.loaded = 0  # Members.
-        self.installs = 0
+        self._functions = Functions(servers, (LIBRARY, boards.LIBRARY))
         self.boards = Boards(self._call_boards, self._get)
+
+    @property
+    def installs(self) -> int:
+        """How often the libraries were loaded."""
+        return self._functions.installs
 
     async def claim(self, requests: Sequence[SlotRequest]) -> list[ClaimResult]:
         """Claims slots; a result for each, in order: AWAY for members whose server is away."""
@@ -62,7 +63,9 @@ class Gate:
             self._command("engage_claim", c.names, c.argument(hash_ttl_s=HASH_TTL_S, once_ttl_s=ONCE_TTL_S))
             for c in calls
         ]
-        for (indexes, _), call, answer in zip(groups, calls, await self._run(commands), strict=True):
+        for (indexes, _), call, answer in zip(
+            groups, calls, await self._functions.run(commands), strict=True
+        ):
             if isinstance(answer, Unavailable):
                 continue
             for index, result in zip(indexes, call.results(_integers.decode(answer)), strict=True):
@@ -74,7 +77,7 @@ class Gate:
     async def confirm(self, granted: Sequence[tuple[SlotRequest, int]]) -> None:
         """Confirms grants (slot, number) whose credits the database has accepted, each further slot too."""
         calls = [ConfirmCall(group) for _, group in self._group(granted, lambda one: one[0].key)]
-        await self._run_all(
+        await self._functions.run_all(
             self._command("engage_confirm", call.names, (ONCE_TTL_S, call.claims), *call.records)
             for call in calls
         )
@@ -94,7 +97,7 @@ class Gate:
 
     async def _forget(self, items: Sequence[tuple[str, str | bool]]) -> None:
         """Drops (key, field of its hash), or the whole of a key where the field is False."""
-        await self._run_all(
+        await self._functions.run_all(
             self._command("engage_undo", [name for name, _ in group], [(field,) for _, field in group])
             for _, group in self._group(items, itemgetter(0))
         )
@@ -114,23 +117,23 @@ class Gate:
             # An argument each: the server's msgpack has no binary strings.
             packed = [keys.pack(records) for _, _, records in group]
             commands.append(self._command("engage_load", names, (HASH_TTL_S, *oldest, member_ids), *packed))
-        await self._run_all(commands)
+        await self._functions.run_all(commands)
         self.loaded += len(members)
 
     async def read(self, program_id: str, member_id: str) -> list[keys.Record] | None:
         """The records of a member, or None if the gate does not know the member."""
         name = keys.bucket(program_id, member_id)
-        packed = await self._one(Call(name, ("HGET", name, member_id)))
+        packed = await self._functions.run_one(Call(name, ("HGET", name, member_id)))
         return None if packed is None else keys.unpack(packed)
 
     async def forget_all(self) -> None:
         """Drops every key of the gate, on every primary."""
         async for names in self._servers.scan(keys.PREFIX, KEYS_PER_UNLINK):
-            await self._run_all(Call(name, ("UNLINK", name)) for name in names)
+            await self._functions.run_all(Call(name, ("UNLINK", name)) for name in names)
 
     async def check(self) -> None:
         """Writes to the server, or to every primary of a Cluster: it may answer and refuse writes."""
-        await self._run_all(
+        await self._functions.run_all(
             Call(name, ("SET", name, 1, "EX", CHECK_TTL_S)) for name in self._servers.keys_on_each(CHECK_KEY)
         )
 
@@ -159,60 +162,21 @@ class Gate:
     def _count(self, function: str) -> None:
         self.calls[function] = self.calls.get(function, 0) + 1
 
-    async def _run(self, calls: Sequence[Call]) -> list[Any]:
-        """The answer to each call, or Unavailable. Raises other errors."""
-        answers = await self._servers.run(calls) if calls else []
-        lacking = [n for n, answer in enumerate(answers) if _lacks_function(answer)]
-        if lacking:
-            # An empty or new Valkey: the libraries can be loaded again, as everything here can.
-            try:
-                await self.install()
-            except ServerTooOld:
-                raise
-            except Unavailable:
-                log.info("the libraries are not on every primary, of which some are away")
-            for n, answer in zip(lacking, await self._servers.run([calls[n] for n in lacking]), strict=True):
-                answers[n] = answer
-        for answer in answers:
-            if isinstance(answer, Exception) and not isinstance(answer, Unavailable):
-                raise answer
-        return answers
-
-    async def _run_all(self, calls: Iterable[Call]) -> list[Any]:
-        """The answers to all calls. Raises Unavailable when there is none to one of them."""
-        answers = await self._run(list(calls))
-        for answer in answers:
-            if isinstance(answer, Unavailable):
-                raise answer
-        return answers
-
-    async def _one(self, call: Call) -> Any:
-        (answer,) = await self._run_all([call])
-        return answer
-
     async def _call_boards(self, function: str, names: list[str], *arguments: str | bytes | int) -> Any:
         self._count(function)
-        return await self._one(_function_call(function, names, *arguments))
+        return await self._functions.run_one(_function_call(function, names, *arguments))
 
     async def _get(self, name: str) -> bytes | None:
-        found: bytes | None = await self._one(Call(name, ("GET", name)))
+        found: bytes | None = await self._functions.run_one(Call(name, ("GET", name)))
         return found
 
     async def install(self) -> None:
         """Loads the Function libraries on every primary, replacing older ones. Raises ServerTooOld."""
-        for info in await self._servers.on_each("INFO", "server"):
-            check_valkey(dict(info))
-        for library in (LIBRARY, boards.LIBRARY):
-            await self._servers.on_each("FUNCTION LOAD", "REPLACE", library)
-        self.installs += 1
+        await self._functions.install()
 
 
 def _function_call(function: str, names: list[str], *arguments: str | bytes | int) -> Call:
     return Call(names[0], ("FCALL", function, len(names), *names, *arguments))
-
-
-def _lacks_function(answer: object) -> bool:
-    return isinstance(answer, ResponseError) and "Function not found" in str(answer)
 
 
 def open_gate(url: str) -> Gate:

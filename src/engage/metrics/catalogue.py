@@ -229,7 +229,7 @@ class FeedNumbers:
         self.resumes = Counter("engage_feed_resumes", "Clients that resumed after a gap.")
         self.full = Counter("engage_feed_full", "Connections that were refused for want of a place.")
         self.subscriptions = Counter(
-            "engage_feed_subscriptions", "Subscriptions to the topics: one, and one after each loss."
+            "engage_feed_subscriptions", "Connections for topics: one a server, and one after each loss."
         )
 
 

@@ -19,8 +19,9 @@ from engage.gate.claims import SlotRequest
 from engage.gate.client import Gate
 from engage.ledger.balances import OutboxRow
 from engage.runtime.database import one_statement
+from engage.signals.changes import Change, change_of
 from engage.signals.doorbell import Doorbell
-from engage.signals.topics import Change, Topics, change_of
+from engage.signals.topics import Topics
 from engage.store import outbox
 
 log = structlog.get_logger()

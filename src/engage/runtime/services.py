@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from msgspec import Struct
-from redis.asyncio import Redis
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.beacons.port import Beacon
 from engage.clock import Clock
-from engage.connections.valkey import open_client
+from engage.connections.cluster import open_servers
 from engage.domain.refusals import Unavailable
 from engage.gate.client import Gate, open_gate
 from engage.metrics.catalogue import Metrics
@@ -85,9 +84,8 @@ async def open_services(
             await follower.refresh(db)
         gate = open_gate(settings.state_url)
         stack.push_async_callback(gate.close)
-        topics_client = open_client(Redis, settings.topics_url)
-        stack.push_async_callback(topics_client.aclose)
-        topics = Topics(topics_client, clock)
+        topics = Topics(open_servers(settings.topics_url), clock)
+        stack.push_async_callback(topics.close)
         doorbell = Doorbell(open_queue(settings.queue_url), clock)
         stack.push_async_callback(doorbell.close)
         payouts = open_provider(settings)

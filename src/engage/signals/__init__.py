@@ -1,4 +1,5 @@
 """Signals between processes, through Valkey: the doorbell for workers, balance changes for the feed.
 
-May import `domain` and `clock`. Signals may be lost: PostgreSQL knows what is due and what has changed.
+May import `domain`, `clock` and `connections`. Signals may be lost: PostgreSQL knows what is due and what has
+changed.
 """

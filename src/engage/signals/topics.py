@@ -6,72 +6,43 @@ All of it may be lost: after a lost change the feed reads balances again, and a 
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Final, cast
-from zlib import crc32
+from importlib import resources
+from typing import Final
 
 import msgspec
 from msgspec import Struct
-from redis.asyncio import Redis
-from redis.asyncio.client import PubSub
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from engage.clock import Clock
-from engage.connections.valkey import answering, away_is_unavailable
-from engage.domain.accounts.balance import Balance
+from engage.connections.functions import Functions
+from engage.connections.servers import Call, Servers
+from engage.connections.slots import Address
+from engage.connections.valkey import answering
 from engage.domain.identity import Identity
+from engage.domain.keys import MemberKey
 from engage.domain.refusals import Unavailable
+from engage.signals.changes import Change, encode, topic
+from engage.signals.subscriptions import Subscriptions
 
-SHARDS: Final = 16
 TICKET_TTL_S: Final = 30
 HEARTBEAT_TTL_S: Final = 6
 DONE_TTL_S: Final = 30  # Workers sweep every five seconds.
 CHECK_KEY: Final = "engage:health:topics"
 
-# After this silence on the topics the server is pinged; it must answer within ANSWER_S.
-PROBE_AFTER_S: Final = 5.0
+LIBRARY: Final = resources.files("engage.signals").joinpath("topics.lua").read_text()
+
+# A call of the server, which does nothing else meanwhile, for about 2 ms.
+CHANGES_PER_CALL: Final = 1_000
+
+# Tickets have random keys: another one may be on a server that answers.
+TICKETS_TRIED: Final = 3
 
 _TICKET_BYTES: Final = 32
 
-# The cause of the last change of an account: its member was merged or erased.
-CLOSED: Final = "closed"
-
-
-class Change(Struct, frozen=True, array_like=True, gc=False):
-    """A member's balance after a change, and the cause of the change."""
-
-    program_id: str
-    member_id: str
-    active: int
-    pending: int
-    held: int
-    debt: int
-    seq: int
-    cause: str
-
-    @property
-    def balance(self) -> Balance:
-        return Balance(self.active, self.pending, self.held, self.debt, self.seq)
-
-
-def change_of(program_id: str, member_id: str, balance: Balance, cause: str) -> Change:
-    return Change(
-        program_id,
-        member_id,
-        balance.active,
-        balance.pending,
-        balance.held,
-        balance.debt,
-        balance.seq,
-        cause,
-    )
-
-
-class Subscribed(Struct, frozen=True):
-    """The subscription is active from here on. Changes that were published before it are lost."""
+Message = tuple[str, bytes]  # (topic, change)
 
 
 class Heartbeat(Struct, frozen=True):
@@ -82,125 +53,143 @@ class Heartbeat(Struct, frozen=True):
     release: str
 
 
-_changes = msgspec.msgpack.Decoder(list[Change])
 _names = msgspec.msgpack.Decoder(list[str])
 _identity = msgspec.msgpack.Decoder(Identity)
 _encode = msgspec.msgpack.Encoder().encode
 _NO_NAMES: Final = _encode([])
 
 
-def topic(shard: int) -> str:
-    return f"engage:feed:{shard}"
-
-
-def shard_of(program_id: str, member_id: str) -> int:
-    return crc32(f"{program_id}:{member_id}".encode()) % SHARDS
-
-
 class Topics:
-    """Works on one client of a standalone server."""
+    """Works on a standalone server or on a Cluster."""
 
-    def __init__(self, client: Redis, clock: Clock) -> None:
-        self._client = client
+    def __init__(self, servers: Servers, clock: Clock) -> None:
+        self._servers = servers
+        self._functions = Functions(servers, (LIBRARY,))
         self._clock = clock
 
     async def publish(self, changes: Sequence[Change]) -> None:
-        """Publishes changes to all feeds, in one round trip. The changes of a member keep their order.
+        """Publishes changes to the feeds that watch their members, in one round trip a server. The changes of
+        a member keep their order.
 
-        Raises Unavailable: feeds then get the new balance with the member's next change, or when they
-        subscribe again.
+        Raises Unavailable, after it has published what it can: feeds then get the new balance with the
+        member's next change, or when they subscribe again.
         """
-        shards: dict[int, list[Change]] = {}
-        for change in changes:
-            shards.setdefault(shard_of(change.program_id, change.member_id), []).append(change)
-        if not shards:
+        if not changes:
             return
-        async with answering(), self._client.pipeline(transaction=False) as pipe:
-            for shard, of_shard in shards.items():
-                pipe.publish(topic(shard), _encode(of_shard))
-            await pipe.execute()
+        left = await self._publish([(topic(c.program_id, c.member_id), encode(c)) for c in changes])
+        if left:
+            # Their topics may have another server by now.
+            await self._servers.refresh()
+            left = await self._publish(left)
+        if left:
+            raise Unavailable("valkey")
 
-    async def subscribe(self) -> AsyncGenerator[list[Change] | Subscribed, None]:
-        """Yields all changes: Subscribed first, then changes, and an empty list at least every PROBE_AFTER_S
-        seconds while the server answers. Raises Unavailable when the subscription is lost.
+    async def _publish(self, messages: list[Message]) -> list[Message]:
+        """Publish messages (topic, change). Return those that their server did not take."""
+        async with answering():
+            await self._servers.locate()
+        left: list[Message] = []
+        groups: dict[Address, list[Message]] = {}
+        for message in messages:
+            owner = self._servers.owner(self._servers.slot(message[0]))
+            if owner is None:
+                left.append(message)
+            else:
+                groups.setdefault(owner, []).append(message)
+        parts = [
+            group[first : first + CHANGES_PER_CALL]
+            for group in groups.values()
+            for first in range(0, len(group), CHANGES_PER_CALL)
+        ]
+        answers = await self._functions.run([_publication(part) for part in parts])
+        for part, answer in zip(parts, answers, strict=True):
+            left += part if isinstance(answer, Unavailable) else [part[n] for n in answer]
+        return left
 
-        Balances that are read after Subscribed, with the changes that follow, miss nothing.
-        """
-        pubsub = self._client.pubsub()
-        try:
-            async with answering():
-                await pubsub.subscribe(*map(topic, range(SHARDS)))
-            with away_is_unavailable():
-                async for message in _listen(pubsub):
-                    yield message
-        finally:
-            with suppress(Unavailable), away_is_unavailable():
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
+    def subscriptions(
+        self,
+        *,
+        deliver: Callable[[Sequence[Change]], None],
+        activated: Callable[[list[MemberKey]], None],
+    ) -> Subscriptions:
+        """Make the subscriptions of a feed process."""
+        return Subscriptions(self._servers, deliver=deliver, activated=activated)
 
     async def issue_ticket(self, identity: Identity) -> tuple[str, datetime]:
         """Returns (ticket, wall time at which it expires). Raises Unavailable.
 
         Valkey has only a hash of it: tickets cannot be read from the server.
         """
-        ticket = secrets.token_urlsafe(_TICKET_BYTES)
-        expires_at = self._clock.wall() + timedelta(seconds=TICKET_TTL_S)
-        async with answering():
-            await self._client.set(_ticket_key(ticket), _encode(identity), ex=TICKET_TTL_S)
-        return ticket, expires_at
+        for _ in range(TICKETS_TRIED):
+            ticket = secrets.token_urlsafe(_TICKET_BYTES)
+            expires_at = self._clock.wall() + timedelta(seconds=TICKET_TTL_S)
+            key = _ticket_key(ticket)
+            with suppress(Unavailable):
+                await self._functions.run_one(Call(key, ("SET", key, _encode(identity), "EX", TICKET_TTL_S)))
+                return ticket, expires_at
+        raise Unavailable("valkey")
 
     async def redeem_ticket(self, ticket: str) -> Identity | None:
         """Returns whose ticket it is, once and within TICKET_TTL_S, or else None. Raises Unavailable."""
-        async with answering():
-            found = await self._client.getdel(_ticket_key(ticket))
+        key = _ticket_key(ticket)
+        found = await self._functions.run_one(Call(key, ("GETDEL", key)))
         try:
             return None if found is None else _identity.decode(found)
         except msgspec.ValidationError:
             return None  # An API of another release issued it.
 
     async def check(self) -> None:
-        """Writes to the server: it may answer and refuse writes. Raises Unavailable."""
-        async with answering():
-            await self._client.set(CHECK_KEY, 1, ex=HEARTBEAT_TTL_S)
+        """Writes to the server, or to each primary: it may answer and refuse writes. Raises Unavailable."""
+        await self._functions.run_all(
+            Call(key, ("SET", key, 1, "EX", HEARTBEAT_TTL_S)) for key in self._servers.keys_on_each(CHECK_KEY)
+        )
 
     async def heartbeat(self, process: str, problems: Sequence[str] = (), *, release: str = "") -> None:
         """Marks this process, such as "feed", as alive for HEARTBEAT_TTL_S, with the names of its loops that
         do not do their work, and its release. Raises Unavailable.
         """
         key, me, now = _health_key(process), this_process(), self._clock.wall().timestamp()
-        async with answering(), self._client.pipeline(transaction=False) as pipe:
-            pipe.zadd(key, {me: now + HEARTBEAT_TTL_S})
-            pipe.zremrangebyscore(key, "-inf", now)
-            pipe.expire(key, HEARTBEAT_TTL_S)
-            pipe.hset(_problems_key(process), mapping={me: _encode(list(problems))})
-            pipe.expire(_problems_key(process), HEARTBEAT_TTL_S)
-            pipe.hset(_releases_key(process), me, release)
-            pipe.expire(_releases_key(process), HEARTBEAT_TTL_S)
-            await pipe.execute()
+        own = _problems_key(process), _releases_key(process)
+        values: tuple[bytes | str, ...] = _encode(list(problems)), release
+        await self._functions.run_all(
+            [
+                Call(key, ("ZADD", key, f"{now + HEARTBEAT_TTL_S}", me)),
+                Call(key, ("ZREMRANGEBYSCORE", key, "-inf", f"{now}")),
+                Call(key, ("EXPIRE", key, HEARTBEAT_TTL_S)),
+                *(Call(name, ("HSET", name, me, value)) for name, value in zip(own, values, strict=True)),
+                *(Call(name, ("EXPIRE", name, HEARTBEAT_TTL_S)) for name in own),
+            ]
+        )
 
     async def note_done(self, work: str) -> None:
         """Notes that periodic work was done just now, by any process. Raises Unavailable."""
-        async with answering():
-            await self._client.set(_done_key(work), 1, ex=DONE_TTL_S)
+        key = _done_key(work)
+        await self._functions.run_one(Call(key, ("SET", key, 1, "EX", DONE_TTL_S)))
 
     async def not_done(self, works: Sequence[str]) -> list[str]:
         """Those of these that no process has done within DONE_TTL_S. Raises Unavailable."""
-        async with answering():
-            found = await self._client.mget([_done_key(work) for work in works])
+        keys = [_done_key(work) for work in works]
+        found = await self._functions.run_all(Call(key, ("GET", key)) for key in keys)
         return [work for work, done in zip(works, found, strict=True) if done is None]
+
+    async def close(self) -> None:
+        await self._servers.aclose()
 
     async def end_heartbeat(self, process: str) -> None:
         """Removes this process's heartbeat. Raises Unavailable."""
-        async with answering():
-            await self._client.zrem(_health_key(process), this_process())
+        key = _health_key(process)
+        await self._functions.run_one(Call(key, ("ZREM", key, this_process())))
 
     async def read_heartbeats(self, process: str) -> list[Heartbeat]:
         """The live processes of this name. Raises Unavailable."""
         key, now = _health_key(process), self._clock.wall().timestamp()
-        async with answering(), self._client.pipeline(transaction=False) as pipe:
-            pipe.zrangebyscore(key, now, "+inf")
-            pipe.hgetall(_problems_key(process))
-            pipe.hgetall(_releases_key(process))
-            alive, problems, releases = await pipe.execute()
+        own = _problems_key(process), _releases_key(process)
+        alive, problems, releases = await self._functions.run_all(
+            [
+                Call(key, ("ZRANGEBYSCORE", key, f"{now}", "+inf")),
+                *(Call(name, ("HGETALL", name)) for name in own),
+            ]
+        )
         return [
             Heartbeat(
                 id_.decode(),
@@ -211,29 +200,11 @@ class Topics:
         ]
 
 
-async def _listen(pubsub: PubSub) -> AsyncIterator[list[Change] | Subscribed]:
-    """Yields the messages of a subscription. Raises redis-py's ConnectionError if the server does not answer.
-
-    Subscribed follows the server's acknowledgement of the last topic, so it also comes when the client
-    library has reconnected by itself.
-    """
-    pinged = False
-    while True:
-        message = await pubsub.get_message(timeout=PROBE_AFTER_S)
-        if message is None:
-            if pinged:
-                raise RedisConnectionError("no answer on the topics")
-            async with answering():
-                await cast(Awaitable[None], pubsub.ping())
-            pinged = True
-            continue
-        pinged = False
-        if message["type"] == "message":
-            yield _changes.decode(message["data"])
-        elif message["type"] == "pong":
-            yield []
-        elif message["type"] == "subscribe" and message["data"] == SHARDS:
-            yield Subscribed()
+def _publication(messages: Sequence[Message]) -> Call:
+    arguments: list[str | bytes] = []
+    for message in messages:
+        arguments += message
+    return Call(messages[0][0], ("FCALL", "engage_publish", 0, *arguments))
 
 
 def _ticket_key(ticket: str) -> str:

@@ -1,7 +1,6 @@
 """Points expire once, at their time, whatever happens at the same time and whatever fails."""
 
 import asyncio
-from contextlib import aclosing
 from datetime import timedelta
 
 import pytest
@@ -17,14 +16,14 @@ from engage.flows.scheduled.settle import settle_due
 from engage.ledger import expire as ledger
 from engage.runtime.services import Services
 from engage.settings import Settings
+from engage.signals.changes import Change
 from engage.signals.doorbell import EXPIRE_JOB, QUEUE, open_queue, tick_of, unpack
-from engage.signals.topics import Change, Subscribed
 from tests.support.activities import PROGRAM, join, perform, tap
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, FIVE_MINUTES, NOON, advance
 from tests.support.database import rows
-from tests.support.eventually import WITHIN_S
 from tests.support.holds import hold, spend
+from tests.support.topics import listening
 from workers.settings import make_worker
 
 MOMENT = timedelta(microseconds=1)
@@ -149,12 +148,10 @@ async def test_a_worker_that_dies_while_it_expires_lots_loses_nothing(
 
 async def test_an_expiration_is_published_to_open_screens(services: Services) -> None:
     await join_members(services, 1)
-    async with aclosing(services.topics.subscribe()) as feed:
-        assert isinstance(await anext(feed), Subscribed)
+    async with listening(services.topics, [(PROGRAM, "m-0")]) as feed:
         await expire_due(services, now=ENDS)
         await services.post_commit.drain()
-        changes = await asyncio.wait_for(anext(feed), WITHIN_S)
-    assert changes == [Change(PROGRAM, "m-0", 2, 0, 0, 0, 5, "expired")]
+        assert await feed.get() == Change(PROGRAM, "m-0", 2, 0, 0, 0, 5, "expired")
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
 
 

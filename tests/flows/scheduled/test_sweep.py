@@ -1,7 +1,6 @@
 """The sweep finds what was missed: due credits without a doorbell, unpublished changes, old responses."""
 
 import asyncio
-from contextlib import aclosing
 from datetime import timedelta
 
 from sqlalchemy import text
@@ -11,13 +10,13 @@ from engage.flows.scheduled.due_work import DUE_WORK
 from engage.flows.scheduled.sweep import delete_old_responses, publish_outbox, sweep
 from engage.runtime.idempotency import keep_after
 from engage.runtime.services import Services
-from engage.signals.topics import Change, Subscribed
+from engage.signals.changes import Change
 from engage.store.idempotency import RequestKey, StoredResponse
 from tests.support.activities import PROGRAM, join, perform, tap
 from tests.support.clock import FIVE_MINUTES, advance
 from tests.support.crash import lose_publications
 from tests.support.database import rows
-from tests.support.eventually import WITHIN_S
+from tests.support.topics import listening
 
 
 async def leave_unpublished(services: Services) -> None:
@@ -34,11 +33,9 @@ async def test_the_sweep_publishes_a_change_that_was_not_published(services: Ser
     await join(services)
     await leave_unpublished(services)
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(1,)]
-    async with aclosing(services.topics.subscribe()) as feed:
-        assert isinstance(await anext(feed), Subscribed)
+    async with listening(services.topics, [(PROGRAM, "m-1")]) as feed:
         assert await publish_outbox(services) == 1
-        changes = await asyncio.wait_for(anext(feed), WITHIN_S)
-    assert changes == [Change(PROGRAM, "m-1", 0, 52, 0, 0, 2, "pending")]
+        assert await feed.get() == Change(PROGRAM, "m-1", 0, 52, 0, 0, 2, "pending")
     assert await rows(services.db, "SELECT count(*) FROM outbox") == [(0,)]
     assert await publish_outbox(services) == 0
 
@@ -49,15 +46,14 @@ async def test_the_sweep_publishes_the_newest_balance_and_settles_without_a_door
     await join(services)
     await leave_unpublished(services)
     advance(services, FIVE_MINUTES)
-    async with aclosing(services.topics.subscribe()) as feed:
-        assert isinstance(await anext(feed), Subscribed)
+    async with listening(services.topics, [(PROGRAM, "m-1")]) as feed:
         assert await sweep(services, DUE_WORK[0]) == 2
         await services.post_commit.drain()
         newest = Balance()
         while newest.seq < 4:
-            changes = await asyncio.wait_for(anext(feed), WITHIN_S)
-            assert isinstance(changes, list)
-            newest = changes[-1].balance
+            change = await feed.get()
+            assert isinstance(change, Change)
+            newest = change.balance
     assert newest == Balance(active=52, seq=4)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.domain.accounts.balance import Balance
 from engage.runtime.database import transaction
 from engage.runtime.services import Services
-from engage.signals.topics import change_of
+from engage.signals.changes import change_of
 
 CreditKey = tuple[str, str, UUID]  # Program, member, credit.
 

@@ -1,13 +1,14 @@
 """A child program that publishes balance changes of many members in Valkey, as settlements do."""
 
 from msgspec import Struct
-from redis.asyncio import Redis
 
 from engage.bench.clients.pacing import OpenPacer, Pacer, PortOpen
 from engage.bench.setup.child_program import answer_requests
 from engage.bench.setup.constants import member_id
 from engage.clock import MachineClock
-from engage.signals.topics import Change, Topics
+from engage.connections.cluster import open_servers
+from engage.signals.changes import Change
+from engage.signals.topics import Topics
 
 CHANGES_PER_BATCH = 1_000  # As many as a settlement publishes at a time.
 
@@ -37,8 +38,11 @@ class FeedPublisher:
                 self._pacer = await Pacer().__aenter__()
                 return PortOpen(self._pacer.port)
             case Publish():
-                async with Redis.from_url(request.topics_url) as client:
-                    return await self._publish(request, Topics(client, MachineClock()))
+                topics = Topics(open_servers(request.topics_url), MachineClock())
+                try:
+                    return await self._publish(request, topics)
+                finally:
+                    await topics.close()
 
     async def _publish(self, request: Publish, topics: Topics) -> Published:
         members = [member_id(request.prefix, n) for n in range(request.members)]

@@ -3,10 +3,8 @@
 import asyncio
 from typing import Final, get_args
 
-from redis.asyncio import Redis
-
 from engage.clock import MachineClock
-from engage.connections.valkey import open_client
+from engage.connections.cluster import open_servers
 from engage.doctor.observations import Process, ProcessesSeen, ProcessSeen
 from engage.domain.refusals import Unavailable
 from engage.flows.scheduled.due_work import DUE_WORK
@@ -20,9 +18,8 @@ async def observe_processes(settings: Settings) -> ProcessesSeen | None:
     """None where their Valkey does not answer."""
     if not settings.topics_url:
         return None
-    client = open_client(Redis, settings.topics_url)
     # Heartbeats end by themselves; one by the machine's clock is good enough to see who is there.
-    topics = Topics(client, MachineClock())
+    topics = Topics(open_servers(settings.topics_url), MachineClock())
     try:
         async with asyncio.timeout(DEADLINE_S):
             alive: dict[Process, list[ProcessSeen]] = {}
@@ -33,4 +30,4 @@ async def observe_processes(settings: Settings) -> ProcessesSeen | None:
     except (Unavailable, TimeoutError):
         return None
     finally:
-        await client.aclose()
+        await topics.close()

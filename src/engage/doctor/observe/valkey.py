@@ -7,6 +7,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from engage.connections.cluster import first_node
 from engage.connections.server_version import ServerTooOld, check_valkey
 from engage.connections.valkey import open_client
 from engage.doctor.observations import Absence, Role, ValkeySeen
@@ -37,7 +38,7 @@ async def observe_valkeys(settings: Settings) -> list[ValkeySeen | Absence]:
 
 async def _observe_within_deadline(role: Role, url: str) -> ValkeySeen | Absence:
     # Any node of a Cluster says how it is.
-    server = open_client(Redis, url.replace("redis+cluster://", "redis://", 1))
+    server = open_client(Redis, first_node(url))
     try:
         async with asyncio.timeout(DEADLINE_S):
             return await _observe(server, role)

@@ -23,7 +23,7 @@ from engage.ledger.person_slots import keep_person_slots
 from engage.runtime.idempotency import Keyed, claim, keep
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
-from engage.signals.topics import CLOSED
+from engage.signals.changes import CLOSED
 from engage.store.members.closing import add_closings, erase_rows, lock_orders
 from engage.store.members.members import lock_profiles, read_merged_into
 

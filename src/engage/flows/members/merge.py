@@ -48,7 +48,7 @@ from engage.runtime.member_cache import is_member_id
 from engage.runtime.posting import Posting, open_posting
 from engage.runtime.services import Services
 from engage.runtime.terms import terms_named
-from engage.signals.topics import CLOSED
+from engage.signals.changes import CLOSED
 from engage.store.members.closing import add_closings, lock_orders, merge_rows
 from engage.store.members.members import Profile, lock_profiles, member_erased, read_cards
 

@@ -6,7 +6,7 @@ from engage.ledger.balances import read_balances
 from engage.runtime.database import transaction
 from engage.runtime.due_work import DueWork
 from engage.runtime.services import Services
-from engage.signals.topics import change_of
+from engage.signals.changes import change_of
 from engage.store import idempotency, outbox
 
 UNPUBLISHED_AFTER = timedelta(seconds=5)
