@@ -1,0 +1,60 @@
+"""The proxy of deploy/haproxy.cfg, in front of processes of this machine."""
+
+import re
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from engage.embedded.child_process import ProcessSpec, start
+from tests.support.ports import server_port
+
+CONFIGURATION = Path(__file__).parents[2] / "deploy" / "haproxy.cfg"
+PROGRAM = shutil.which("haproxy")
+HOST = "127.0.0.1"
+
+
+def on_this_machine(text: str, port: int, servers: Mapping[str, Sequence[int]]) -> str:
+    """Return the configuration with these servers of each backend, on this machine."""
+    text = text.replace("bind :8080", f"bind {HOST}:{port}")
+    for name, ports in servers.items():
+        # They would come from the names of Docker's network; everything else of the line stays.
+        found = re.search(rf"^    server-template {name} \S+ \S+ (.*)$", text, re.MULTILINE)
+        assert found is not None
+        options = found[1].replace("resolvers docker ", "").replace("init-addr none", "").strip()
+        lines = [f"    server {name}{n} {HOST}:{at} {options}" for n, at in enumerate(ports)]
+        text = text.replace(found[0], "\n".join(lines))
+    return re.sub(r"^resolvers docker\n(?: .*\n)+", "", text, flags=re.MULTILINE)
+
+
+@asynccontextmanager
+async def haproxy(folder: Path, servers: Mapping[str, Sequence[int]]) -> AsyncIterator[int]:
+    """Run the proxy until the block ends. Yields its port."""
+    assert PROGRAM is not None
+    port = server_port()
+    file = folder / "haproxy.cfg"
+    file.write_text(on_this_machine(CONFIGURATION.read_text(), port, servers))
+
+    async def ready() -> bool:
+        async with httpx.AsyncClient() as client:
+            try:
+                return (await client.get(f"http://{HOST}:{port}/health/live")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+    child = await start(
+        ProcessSpec(
+            name="haproxy",
+            command=[PROGRAM, "-db", "-f", str(file)],
+            log=folder / "haproxy.log",
+            directory=folder,
+            ready=ready,
+        )
+    )
+    try:
+        await child.wait_until_ready()
+        yield port
+    finally:
+        await child.stop()
