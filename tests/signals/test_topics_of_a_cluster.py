@@ -1,4 +1,4 @@
-"""A feed hears its members alone, and of every gap, whichever primary is lost or whatever slot is moved."""
+"""A feed receives the changes of its members alone, and every gap is said, whatever is lost or moved."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ from engage.embedded.valkey_cluster import Cluster, Node, running_cluster
 from engage.signals.changes import Change, change_of, topic_of
 from engage.signals.topics import Topics
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
-from tests.support.topics import Activated, Heard, listening
+from tests.support.topics import Activated, Received, listening
 
 PROGRAM = "eu-mi-points"
 MANY = 2_000
@@ -33,7 +33,7 @@ def change(member: MemberKey, seq: int) -> Change:
     return change_of(*member, Balance(active=seq, seq=seq), "tap")
 
 
-async def heard(queue: Heard, count: int) -> list[Change]:
+async def received(queue: Received, count: int) -> list[Change]:
     """Return the next changes, without words about topics."""
     found: list[Change] = []
     async with asyncio.timeout(WITHIN_S):
@@ -44,7 +44,7 @@ async def heard(queue: Heard, count: int) -> list[Change]:
     return found
 
 
-async def activated(queue: Heard, members: Iterable[MemberKey]) -> None:
+async def activated(queue: Received, members: Iterable[MemberKey]) -> None:
     """Wait until the topics of these members are active again."""
     left = set(members)
     async with asyncio.timeout(WITHIN_S):
@@ -73,19 +73,19 @@ async def topics(state_url: str) -> AsyncIterator[Topics]:
     await opened.close()
 
 
-async def test_a_feed_hears_the_members_who_are_connected_to_it_and_no_others(topics: Topics) -> None:
+async def test_a_feed_receives_the_members_who_are_connected_to_it_and_no_others(topics: Topics) -> None:
     """Two feeds with thousands of members each, of whom some are on both."""
     here, there = members_of("here", MANY), members_of("there", MANY)
     both, nowhere = members_of("both", 50), members_of("nowhere", MANY)
     async with listening(topics, [*here, *both]) as one, listening(topics, [*there, *both]) as other:
         await topics.publish([change(member, 1) for member in (*here, *nowhere, *both, *there)])
         for queue, members in ((one, [*here, *both]), (other, [*there, *both])):
-            found = await heard(queue, len(members))
+            found = await received(queue, len(members))
             assert Counter((c.program_id, c.member_id) for c in found) == Counter(members)
         # Whatever else was sent to them would be there before this.
         await topics.publish([change(both[0], 2)])
         for queue in (one, other):
-            assert await heard(queue, 1) == [change(both[0], 2)]
+            assert await received(queue, 1) == [change(both[0], 2)]
             assert queue.empty()
 
 
@@ -94,12 +94,12 @@ async def test_the_changes_of_a_member_keep_their_order(topics: Topics) -> None:
     async with listening(topics, members) as queue:
         for first in range(1, 61, 3):
             await topics.publish([change(m, seq) for seq in range(first, first + 3) for m in members])
-        found = await heard(queue, 60 * len(members))
+        found = await received(queue, 60 * len(members))
     for member in members:
         assert [c.seq for c in found if c.member_id == member[1]] == list(range(1, 61))
 
 
-async def test_a_member_who_has_left_is_heard_no_more_and_heard_again_on_return(topics: Topics) -> None:
+async def test_a_member_who_has_left_is_not_received_until_their_return(topics: Topics) -> None:
     stays, leaves = members_of("m", 2)
     queue: asyncio.Queue[Change] = asyncio.Queue()
     active: asyncio.Queue[MemberKey] = asyncio.Queue()
@@ -166,17 +166,17 @@ async def test_a_lost_primary_makes_a_gap_that_is_said_and_only_for_its_members(
         others = [m for m in members if m not in theirs]
         async with listening(topics, members) as queue:
             await topics.publish([change(member, 1) for member in members])
-            assert len(await heard(queue, len(members))) == len(members)
+            assert len(await received(queue, len(members))) == len(members)
             await victim.kill()
             with pytest.raises(Unavailable):
                 await topics.publish([change(member, 2) for member in members])
-            found = await heard(queue, len(others))
+            found = await received(queue, len(others))
             assert sorted(c.member_id for c in found) == sorted(member[1] for member in others)
             ticket, _ = await topics.issue_ticket(Identity(PROGRAM, "m", 2_000_000_000, "thumbprint"))
             assert ticket
             await activated(queue, theirs)
             await published(topics, [change(member, 3) for member in members])
-            found = [c for c in await heard(queue, len(members)) if c.seq == 3]
+            found = [c for c in await received(queue, len(members)) if c.seq == 3]
             assert {c.member_id for c in found} >= {member[1] for member in theirs}
         await topics.close()
 
@@ -190,7 +190,7 @@ async def test_a_slot_that_moves_makes_a_gap_that_is_said(tmp_path: Path) -> Non
             await move_topics(cluster, members[:10], to=added)
             await activated(queue, members[:10])
             await published(topics, [change(member, 1) for member in members])
-            assert {c.member_id for c in await heard(queue, len(members))} == {m[1] for m in members}
+            assert {c.member_id for c in await received(queue, len(members))} == {m[1] for m in members}
         await topics.close()
 
 

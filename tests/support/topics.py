@@ -34,13 +34,13 @@ class Activated(Struct, frozen=True):
     member: MemberKey
 
 
-Heard: TypeAlias = "asyncio.Queue[Change | Activated]"
+Received: TypeAlias = "asyncio.Queue[Change | Activated]"
 
 
 @asynccontextmanager
-async def listening(topics: Topics, members: Iterable[MemberKey]) -> AsyncIterator[Heard]:
-    """Subscribe to these members' topics; yield a queue of what is heard from then on, one by one."""
-    queue: Heard = asyncio.Queue()
+async def listening(topics: Topics, members: Iterable[MemberKey]) -> AsyncIterator[Received]:
+    """Subscribe to these members' topics; yield a queue of what is received from then on, one by one."""
+    queue: Received = asyncio.Queue()
 
     def deliver(changes: Sequence[Change]) -> None:
         for change in changes:
@@ -58,9 +58,9 @@ async def listening(topics: Topics, members: Iterable[MemberKey]) -> AsyncIterat
     try:
         async with asyncio.timeout(WITHIN_S):
             while wanted:
-                heard = await queue.get()
-                assert isinstance(heard, Activated)
-                wanted.discard(heard.member)
+                received = await queue.get()
+                assert isinstance(received, Activated)
+                wanted.discard(received.member)
             yield queue
     finally:
         running.cancel()

@@ -51,7 +51,7 @@ class Gate:
 
     @property
     def installs(self) -> int:
-        """How often the libraries were loaded."""
+        """Return the number of times that the libraries were loaded."""
         return self._functions.installs
 
     async def claim(self, requests: Sequence[SlotRequest]) -> list[ClaimResult]:
