@@ -1,7 +1,7 @@
 """A Valkey Cluster: commands go to the primaries of their keys, those of one primary in one round trip.
 
 A primary that is away makes only the commands of its own keys unavailable, and those at once: nobody waits
-for it. A loop looks for its successor. Redirections are followed within a call (docs/decisions/0027).
+for it. A loop looks for its successor. Redirections are followed within a call (docs/decisions/0028).
 """
 
 import asyncio
