@@ -44,12 +44,15 @@ def worker(folder: DataFolder, settings: Settings) -> ProcessSpec:
 
 
 def _operations_settings(name: str, settings: Settings) -> Settings:
-    """Give a part an operations port on loopback: one of the next after those of the API and the feed.
+    """Give a part an operations port on loopback: that of the settings, or else one of the next after those
+    of the API and the feed.
 
     A process that replaces another one needs its port while the other still has its own.
     """
     if name not in WITH_OPERATIONS:
         return settings
+    if settings.operations_port:
+        return replace(settings, operations_host=LOOPBACK)
     first = settings.api_port + 2 + WITH_OPERATIONS.index(name)
     near = range(first, min(first + OPERATIONS_TRIED * len(WITH_OPERATIONS), 65_536), len(WITH_OPERATIONS))
     port = next((port for port in near if ports.listen_error(LOOPBACK, port) is None), None)

@@ -177,7 +177,7 @@ def _processes(
 ) -> tuple[Endpoints, list[ProcessSpec]]:
     specs, apis = [], []
     for name in PROCESSES:
-        own = through(settings, name, links)
+        own = msgspec.structs.replace(through(settings, name, links), operations_port=ports.free_port(HOST))
         if name in APIS:
             own = msgspec.structs.replace(own, api_port=ports.free_port(HOST))
             apis.append(f"http://{HOST}:{own.api_port}")

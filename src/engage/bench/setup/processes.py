@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from engage.bench.errors import BenchmarkFailed
+from engage.bench.setup.constants import HOST
 from engage.bench.setup.environment import Environment
-from engage.embedded import processes
+from engage.embedded import ports, processes
 from engage.embedded.child_process import ProcessSpec, tail
 from engage.embedded.supervisor import Supervisor, start_all
 from engage.runtime.services import Services
@@ -32,10 +33,15 @@ def worker(env: Environment) -> ProcessSpec:
 
 
 def workers(env: Environment) -> list[ProcessSpec]:
-    """Return as many workers as the sizes say, each with its log file."""
-    spec = worker(env)
-    names = [f"{spec.name}-{number + 1}" for number in range(env.sizes.workers)]
-    return [msgspec.structs.replace(spec, name=name, log=env.folder.logs / f"{name}.log") for name in names]
+    """Return as many workers as the sizes say, each with its log file and its operations port."""
+    return [_numbered_worker(env, number + 1) for number in range(env.sizes.workers)]
+
+
+def _numbered_worker(env: Environment, number: int) -> ProcessSpec:
+    settings = msgspec.structs.replace(env.settings, operations_port=ports.free_port(HOST))
+    spec = processes.worker(env.folder, settings)
+    name = f"{spec.name}-{number}"
+    return msgspec.structs.replace(spec, name=name, log=env.folder.logs / f"{name}.log")
 
 
 def baseline(env: Environment, module: str, port: int) -> ProcessSpec:
