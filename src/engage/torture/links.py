@@ -16,6 +16,7 @@ from msgspec import Struct
 from engage.torture.proxy import Target
 
 ORDER_S = 10.0
+START_S = 120.0
 
 Answer = TypeVar("Answer", bound=Struct)
 
@@ -60,7 +61,7 @@ class Links:
         self._encoder = msgspec.json.Encoder()
 
     async def open(self, targets: Mapping[str, Target], watched: list[str]) -> None:
-        answer = await self._ask(OpenProxies(dict(targets), watched), Opened)
+        answer = await self._ask(OpenProxies(dict(targets), watched), Opened, within_s=START_S)
         self.ports = answer.ports
 
     async def order(self, action: Action, link: str, *, delay_s: float = 0.0, pid: int | None = None) -> int:
@@ -76,11 +77,11 @@ class Links:
             self._process.kill()
             await self._process.wait()
 
-    async def _ask(self, message: Struct, answer: type[Answer]) -> Answer:
+    async def _ask(self, message: Struct, answer: type[Answer], *, within_s: float = ORDER_S) -> Answer:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        async with self._lock, asyncio.timeout(ORDER_S):
+        async with self._lock, asyncio.timeout(within_s):
             stdin.write(self._encoder.encode(message) + b"\n")
             return msgspec.json.decode(await stdout.readline(), type=answer)
 
