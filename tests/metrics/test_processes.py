@@ -1,4 +1,4 @@
-"""What the parts show on their operations ports, as real processes."""
+"""Numbers and health on the operations ports of real processes."""
 
 import asyncio
 import os
