@@ -26,7 +26,7 @@ def _number(value: Any) -> object:
 
 def _name(value: Any) -> object:
     text = str(value)
-    return text if _NAME.fullmatch(text) else MASK
+    return text if not text or _NAME.fullmatch(text) else MASK
 
 
 def _names(value: Any) -> object:
