@@ -110,7 +110,7 @@ async def test_a_resume_that_comes_with_the_ticket_replaces_the_snapshot(running
     running.balances.away = True
     async with running.client() as client:
         await client.send(type="auth", ticket=ticket)
-        await client.send(type="resume", seq=1)
+        await client.send(type="resume", seq=0)
         await eventually(lambda: running.balances.refused > 2)
         running.balances.away = False
         await client.expect("balance", 1, "resume")

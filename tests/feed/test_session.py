@@ -175,7 +175,19 @@ def test_a_resume_is_answered_with_the_current_state() -> None:
 
 
 def test_a_resume_is_answered_though_nothing_was_missed() -> None:
-    assert messages_of(live(5).received(Resume(5), 101.0)) == [pushed(5, "resume")]
+    """By a snapshot: a database that lost changes may have counted as far since."""
+    assert messages_of(live(5).received(Resume(5), 101.0)) == [snapshot(5)]
+
+
+def test_after_a_failover_the_client_gets_a_snapshot_and_what_comes_next_though_seq_goes_back() -> None:
+    session = live(41)
+    assert session.forget(100.0) == (ReadSnapshot(),)
+    assert messages_of(session.snapshot_read(balance(40), 101.0)) == [snapshot(40)]
+    assert messages_of(session.changed(push_of(balance(41), "spent"))) == [pushed(41, "spent")]
+
+
+def test_a_failover_leaves_a_client_alone_that_knows_nothing_yet() -> None:
+    assert opened().forget(100.0) == ()
 
 
 def test_a_client_ahead_of_a_restored_database_is_set_back_by_a_snapshot() -> None:

@@ -1,12 +1,11 @@
 """A PostgreSQL and a Valkey of one test, which may kill, restart and hang them."""
 
-import os
-import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from engage.embedded import postgres, valkey
 from engage.embedded.child_process import ChildProcess, ProcessSpec, start
@@ -39,11 +38,17 @@ class Server:
     def hung(self) -> Iterator[None]:
         """Stop the server's answers but keep its connections open, as when the network is lost."""
         assert self._running is not None
-        os.killpg(self._running.pid, signal.SIGSTOP)
+        server = psutil.Process(self._running.pid)
+        # Each backend of PostgreSQL leads a group of its own.
+        stopped = [server, *server.children(recursive=True)]
+        for process in stopped:
+            process.suspend()
         try:
             yield
         finally:
-            os.killpg(self._running.pid, signal.SIGCONT)
+            for process in stopped:
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
 
 class Servers(msgspec.Struct, frozen=True):

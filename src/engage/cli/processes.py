@@ -45,6 +45,7 @@ def migrate() -> None:
     from sqlalchemy.exc import DBAPIError
 
     from engage.cli.run import NEWER_TABLES
+    from engage.connections.schema_version import PART
     from engage.connections.server_version import ServerTooOld
     from engage.domain.refusals import Unavailable
     from engage.flows.operations.install import migrate as migrate_database
@@ -54,6 +55,8 @@ def migrate() -> None:
     except ServerTooOld as error:
         raise SettingsError(f"ENGAGE_DATABASE_URL: {error.detail}") from error
     except Unavailable as error:
+        if error.facts["part"] != PART:
+            raise SettingsError("ENGAGE_DATABASE_URL: none of the hosts is a primary") from error
         raise SettingsError(NEWER_TABLES) from error
     except OSError as error:
         raise SettingsError(f"ENGAGE_DATABASE_URL: {error.strerror or error}") from error

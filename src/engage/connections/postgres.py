@@ -13,15 +13,14 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, Oper
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from engage.connections.primary import Connection, Primary
 from engage.connections.schema_version import begin_use
-from engage.connections.server_version import check_postgres
 from engage.connections.sockets import (
     KEEPALIVE_COUNT,
     KEEPALIVE_IDLE_S,
     KEEPALIVE_INTERVAL_S,
     UNACKNOWLEDGED_MS,
     is_of_closed_transport,
-    keep_alive,
 )
 
 CONNECT_S: Final = 2.0
@@ -31,6 +30,9 @@ POOL_S: Final = 5.0
 # a connection is tested by its statements.
 IDLE_S: Final = 1.0
 TEST_S: Final = 1.0
+
+# A statement whose client is gone ends after this time.
+GONE_MS: Final = 1_000
 
 # A transaction in which the client is silent for this time is ended, with its locks: the client may be gone.
 SILENT_IN_TRANSACTION_S: Final = 15
@@ -94,13 +96,20 @@ def _of_driver(error: BaseException) -> BaseException:
 
 
 def open_engine(
-    url: str, *, pool_size: int, command_timeout_s: float | None, any_schema: bool = False
+    url: str,
+    *,
+    pool_size: int,
+    command_timeout_s: float | None,
+    any_schema: bool = False,
+    primary: Primary | None = None,
 ) -> AsyncEngine:
     """Open an engine whose connections do not wait for a silent server. Connects when first used.
 
+    The URL names one host or several, of which the primary is used; `primary` is told of it.
     `command_timeout_s` None: statements may take any time. Unless `any_schema`, each connection is made only
     while the tables have the version of this release, and raises Unavailable("schema") otherwise.
     """
+    primary = primary or Primary()
     db = create_async_engine(
         url,
         hide_parameters=True,  # Errors would show values of rows.
@@ -109,7 +118,7 @@ def open_engine(
         pool_timeout=POOL_S,
         pool_use_lifo=True,  # Few connections are busy, instead of all of them now and then.
         connect_args={
-            "async_creator_fn": partial(_connect, any_schema),
+            "async_creator_fn": partial(_connect, primary, any_schema),
             "timeout": CONNECT_S,
             "command_timeout": command_timeout_s,
             "server_settings": _server_settings(command_timeout_s),
@@ -120,7 +129,7 @@ def open_engine(
     engine.dialect.do_terminate = _abort  # type: ignore[method-assign]
     event.listen(engine, "handle_error", _drop_if_no_use)
     event.listen(engine.pool, "checkin", _note_use)
-    event.listen(engine.pool, "checkout", _test_if_idle)
+    event.listen(engine.pool, "checkout", partial(_test_if_idle, primary))
     return db
 
 
@@ -134,6 +143,7 @@ def _server_settings(command_timeout_s: float | None) -> dict[str, str]:
         "tcp_keepalives_interval": str(KEEPALIVE_INTERVAL_S),
         "tcp_keepalives_count": str(KEEPALIVE_COUNT),
         "tcp_user_timeout": str(UNACKNOWLEDGED_MS),
+        "client_connection_check_interval": f"{GONE_MS}ms",
     }
     if command_timeout_s is not None:
         settings["idle_in_transaction_session_timeout"] = f"{SILENT_IN_TRANSACTION_S}s"
@@ -142,13 +152,9 @@ def _server_settings(command_timeout_s: float | None) -> dict[str, str]:
     return settings
 
 
-async def _connect(any_schema: bool, *args: Any, **options: Any) -> asyncpg.Connection:
-    connection = await asyncpg.connect(*args, **options)
+async def _connect(primary: Primary, any_schema: bool, **options: Any) -> Connection:
+    connection = await primary.connect(**options)
     try:
-        # The driver has no options for its socket.
-        keep_alive(connection._transport.get_extra_info("socket"))
-        server = connection.get_server_version()
-        check_postgres(server.major, f"{server.major}.{server.micro}")
         if not any_schema:
             async with asyncio.timeout(CONNECT_S):
                 await begin_use(connection)
@@ -174,10 +180,16 @@ def _note_use(_connection: Any, record: Any) -> None:
     record.info["used_at"] = time.monotonic()
 
 
-def _test_if_idle(dbapi_connection: Any, record: Any, _proxy: Any) -> None:
-    """Raises InvalidatePoolError for a dead connection: SQLAlchemy replaces it, and all others."""
+def _test_if_idle(primary: Primary, dbapi_connection: Any, record: Any, _proxy: Any) -> None:
+    """Raises InvalidatePoolError for a connection that is dead, or leads to a server that is the primary no
+    more: SQLAlchemy replaces it, and all others.
+    """
     if dbapi_connection.driver_connection.is_closed():
         raise InvalidatePoolError("the server has ended it")
+    if not primary.is_surveyed:
+        dbapi_connection.run_async(lambda _: primary.survey())
+    if dbapi_connection.driver_connection.timeline != primary.newest:
+        raise InvalidatePoolError("another server is the primary")
     used_at = record.info.get("used_at")
     if used_at is None or time.monotonic() - used_at < IDLE_S:
         return

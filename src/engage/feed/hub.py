@@ -151,6 +151,11 @@ class Hub:
         for socket in self._sockets:
             self.perform(socket, socket.session.restarting(now))
 
+    def forget(self, now: float) -> None:
+        """Send everybody a snapshot: another database is the primary."""
+        for socket in tuple(self._sockets):
+            self.perform(socket, socket.session.forget(now))
+
     def abort(self) -> None:
         """End every connection at once."""
         for socket in self._sockets:

@@ -72,6 +72,7 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
         limits=limits,
         loops=services.loops,
     ) as feed:
+        services.primary.listen(feed.database_changed)
         _collect_less()
         log.info("feed is serving", port=feed.port, connections=limits.connections)
         services.metrics.on_read(partial(feed.count, services.metrics.feed))

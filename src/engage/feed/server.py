@@ -177,6 +177,10 @@ class Feed:
         else:
             self._authenticated(connection, identity, now())
 
+    def database_changed(self) -> None:
+        """Take that another server is the primary, which may have lost changes that were pushed."""
+        self._hub.forget(asyncio.get_running_loop().time())
+
     def answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer health checks, and refuse connections above the limit; None continues the handshake."""
         path = request.path.partition("?")[0]

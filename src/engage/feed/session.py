@@ -167,6 +167,15 @@ class Session:
             self._snapshot = balance
         return self._send_due()
 
+    def forget(self, now: float) -> Actions:
+        """Another database is the primary, which may have lost what the client knows: send a snapshot."""
+        if self.phase not in (Phase.READING, Phase.LIVE):
+            return NOTHING
+        self.phase = Phase.READING
+        self.deadline = now + self._timeouts.read_s
+        self._known, self._unsent, self._snapshot, self._resume = _UNKNOWN, None, None, None
+        return (ReadSnapshot(),)
+
     def changed(self, push: Push) -> bytes | None:
         """The balance changed. Return the message to send now, if any; older changes are ignored.
 
@@ -248,7 +257,9 @@ class Session:
 
 
 def _answer(seq: int, known: Balance) -> bytes:
-    """Answer a resume. A client is ahead of the server only after a database was restored."""
-    if seq > known.seq:
+    """Answer a resume. A client is ahead of the server only after a database has lost what it knew. Then the
+    server may have counted as far in the meantime: where nothing else tells the two apart, send it all.
+    """
+    if seq >= known.seq:
         return messages.snapshot(known)
     return messages.balance_changed(known, messages.RESUMED)

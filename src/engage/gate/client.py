@@ -5,6 +5,7 @@ It refuses fast, and it may be wrong: a granted slot counts once the database ha
 the claim is UNKNOWN: the caller loads the member from the database (`load`) and claims again.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from importlib import resources
 from operator import itemgetter
@@ -14,6 +15,7 @@ import msgspec
 
 from engage.connections.cluster import open_servers
 from engage.connections.functions import Functions
+from engage.connections.primary import PART, Primary, Timeline, timeline_of
 from engage.connections.servers import Call, Servers
 from engage.domain.refusals import Unavailable
 from engage.gate import boards, keys
@@ -31,6 +33,9 @@ KEYS_PER_UNLINK = 1_000
 CHECK_KEY = "engage:health:state"
 CHECK_TTL_S = 10
 
+# The timeline of the database with which the gate was filled. No key of the gate: it outlives them.
+TIMELINE_KEY = "engage:timeline"
+
 _encoder = msgspec.msgpack.Encoder()
 _integers = msgspec.msgpack.Decoder(list[int])
 
@@ -40,10 +45,16 @@ T = TypeVar("T")
 class Gate:
     """Every call raises Unavailable("valkey") when Valkey cannot be reached. The members of a call may be on
     several servers: it does what it can on the others.
+
+    What it knows comes from one timeline of the database. It is emptied before it is used with another one,
+    which may have lost what the gate knows.
     """
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: Servers, primary: Primary | None = None) -> None:
         self._servers = servers
+        self._primary = primary or Primary()
+        self._agreed: Timeline | None = None
+        self._agreeing = asyncio.Lock()
         self.calls: dict[str, int] = {}  # By function.
         self.loaded = 0  # Members.
         self._functions = Functions(servers, (LIBRARY, boards.LIBRARY))
@@ -54,8 +65,34 @@ class Gate:
         """Return the number of times that the libraries were loaded."""
         return self._functions.installs
 
+    async def agree(self, *, again: bool = False) -> None:
+        """Empty the gate unless it was filled with the newest timeline of the database. `again`: ask also
+        what other processes have seen.
+
+        Raises Unavailable, also where another process knows a newer timeline than this one.
+        """
+        if self._agreed == self._primary.newest and not again:
+            return
+        async with self._agreeing:
+            newest = self._primary.newest
+            if newest is None or (self._agreed == newest and not again):
+                return
+            stored = await self._functions.run_one(Call(TIMELINE_KEY, ("GET", TIMELINE_KEY)))
+            filled_with = None if stored is None else timeline_of(stored.decode())
+            if filled_with is not None and newest.is_older_than(filled_with):
+                self._primary.note(filled_with)
+                raise Unavailable(PART)
+            # What this process knew of an older timeline may have been written after another one emptied it.
+            changed = self._agreed is not None and self._agreed != newest
+            if changed or (stored is not None and filled_with != newest):
+                await self.forget_all()
+            if filled_with != newest:
+                await self._functions.run_one(Call(TIMELINE_KEY, ("SET", TIMELINE_KEY, str(newest))))
+            self._agreed = newest
+
     async def claim(self, requests: Sequence[SlotRequest]) -> list[ClaimResult]:
         """Claims slots; a result for each, in order: AWAY for members whose server is away."""
+        await self.agree()
         results = [AWAY] * len(requests)
         groups = self._group(requests, lambda request: request.key)
         calls = [ClaimCall(group) for _, group in groups]
@@ -76,6 +113,7 @@ class Gate:
 
     async def confirm(self, granted: Sequence[tuple[SlotRequest, int]]) -> None:
         """Confirms grants (slot, number) whose credits the database has accepted, each further slot too."""
+        await self.agree()
         calls = [ConfirmCall(group) for _, group in self._group(granted, lambda one: one[0].key)]
         await self._functions.run_all(
             self._command("engage_confirm", call.names, (ONCE_TTL_S, call.claims), *call.records)
@@ -97,6 +135,7 @@ class Gate:
 
     async def _forget(self, items: Sequence[tuple[str, str | bool]]) -> None:
         """Drops (key, field of its hash), or the whole of a key where the field is False."""
+        await self.agree()
         await self._functions.run_all(
             self._command("engage_undo", [name for name, _ in group], [(field,) for _, field in group])
             for _, group in self._group(items, itemgetter(0))
@@ -109,6 +148,7 @@ class Gate:
 
         `day` and `month` are the current periods: older records may be dropped.
         """
+        await self.agree()
         oldest = day - OLDEST_DAYS, month - OLDEST_MONTHS
         commands = []
         for _, group in self._group(members, lambda member: keys.bucket(member[0], member[1])):
@@ -122,6 +162,7 @@ class Gate:
 
     async def read(self, program_id: str, member_id: str) -> list[keys.Record] | None:
         """The records of a member, or None if the gate does not know the member."""
+        await self.agree()
         name = keys.bucket(program_id, member_id)
         packed = await self._functions.run_one(Call(name, ("HGET", name, member_id)))
         return None if packed is None else keys.unpack(packed)
@@ -163,10 +204,12 @@ class Gate:
         self.calls[function] = self.calls.get(function, 0) + 1
 
     async def _call_boards(self, function: str, names: list[str], *arguments: str | bytes | int) -> Any:
+        await self.agree()
         self._count(function)
         return await self._functions.run_one(_function_call(function, names, *arguments))
 
     async def _get(self, name: str) -> bytes | None:
+        await self.agree()
         found: bytes | None = await self._functions.run_one(Call(name, ("GET", name)))
         return found
 
@@ -179,6 +222,9 @@ def _function_call(function: str, names: list[str], *arguments: str | bytes | in
     return Call(names[0], ("FCALL", function, len(names), *names, *arguments))
 
 
-def open_gate(url: str) -> Gate:
-    """Opens a gate on `redis://…`, or on a Cluster with `redis+cluster://…`. Connects when first used."""
-    return Gate(open_servers(url))
+def open_gate(url: str, primary: Primary | None = None) -> Gate:
+    """Opens a gate on `redis://…`, or on a Cluster with `redis+cluster://…`. Connects when first used.
+
+    `primary` tells of the database; without one the gate is used whatever the database is.
+    """
+    return Gate(open_servers(url), primary)

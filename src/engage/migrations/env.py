@@ -11,8 +11,8 @@ from alembic import context
 from alembic.runtime.migration import MigrationContext
 from alembic.util import to_tuple
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
+from engage.connections.postgres import open_engine
 from engage.connections.schema_version import begin_migration, end_migration
 from engage.schema import metadata
 
@@ -45,7 +45,8 @@ def _will_change(connection: Connection) -> bool:
 
 
 async def run_alone() -> None:
-    db = create_async_engine(os.environ["ENGAGE_DATABASE_URL"])
+    url = os.environ["ENGAGE_DATABASE_URL"]
+    db = open_engine(url, pool_size=1, command_timeout_s=None, any_schema=True)
     async with db.connect() as conn:
         await conn.run_sync(run)
         await conn.commit()

@@ -32,6 +32,9 @@ NO_CAMPAIGNS = CampaignIndex(())
 
 TERMS_KEPT = 1_000
 
+# No number of actions and versions.
+FORGOTTEN = -1, -1
+
 
 class CampaignCache:
     """All approved versions of all campaigns, and the segments that are computed, by program."""
@@ -62,6 +65,11 @@ class CampaignCache:
         if campaign is None or credit.campaign is not None:
             return credit
         return replace(credit, campaign=campaign)
+
+    def forget(self) -> None:
+        """Read everything anew before the next decision: the database may have lost some of it."""
+        self._known_until = datetime.min.replace(tzinfo=UTC)
+        self._counts = FORGOTTEN
 
     async def at(self, source: AsyncEngine | AsyncConnection, at: datetime) -> Mapping[str, CampaignIndex]:
         """The campaigns of all programs that have some, with everything that is in force at an instant, which

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from engage.connections.postgres import cannot_now, open_engine
+from engage.connections.primary import AnyServer, Primary
 from engage.connections.schema_version import PART, newest_version
 from engage.direct_sql import DirectConnection
 from engage.domain.accounts.balance import MOST_BALANCE
@@ -31,13 +32,24 @@ def open_database(
     pool_size: int = 10,
     command_timeout_s: float | None = COMMAND_TIMEOUT_S,
     any_schema: bool = False,
+    primary: Primary | None = None,
+    standby: bool = False,
 ) -> AsyncEngine:
     """Opens an engine with a time limit for each statement. Connects when first used.
+
+    The URL may name several hosts, of which the primary is used; `primary` is told of it. With `standby` it
+    is the first host that answers, whatever it is: for `engage.runtime.stale_reads` alone.
 
     `command_timeout_s` None: no limit, for a person at a terminal. `any_schema`: for migrations, which alone
     work on tables of another release.
     """
-    return open_engine(url, pool_size=pool_size, command_timeout_s=command_timeout_s, any_schema=any_schema)
+    return open_engine(
+        url,
+        pool_size=pool_size,
+        command_timeout_s=command_timeout_s,
+        any_schema=any_schema,
+        primary=AnyServer() if standby else primary,
+    )
 
 
 async def check_schema(db: AsyncEngine) -> None:

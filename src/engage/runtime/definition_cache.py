@@ -32,7 +32,7 @@ D = TypeVar("D", bound=Definition)
 _NUMBERED = "#"
 OPERATORS_VERSION = _NUMBERED + "{}"
 
-State = tuple[int, int, int]
+State = tuple[tuple[int, int], int, int]
 
 
 class Versioned(Struct, Generic[D], frozen=True):
@@ -81,14 +81,20 @@ class DefinitionCache:
         self._campaigns = campaigns
         self._added: dict[tuple[str, str], dict[str, list[Versioned[Any]]]] = {}  # By (program, kind) and id.
         self._count = 0
+        self._is_forgotten = False
         self._reacting: tuple[State, frozenset[str]] | None = None
+
+    def forget(self) -> None:
+        """Read all definitions anew: the database may have lost some."""
+        self._is_forgotten = True
 
     async def refresh(self, db: AsyncEngine) -> None:
         """Raises Unavailable."""
         async with one_statement(db) as conn:
-            if await store.count(conn) == self._count:
+            if await store.count(conn) == self._count and not self._is_forgotten:
                 return
             stored = await store.read_all(conn)
+        self._is_forgotten = False
         kinds = {kind.name: kind for kind in KINDS}
         added: dict[tuple[str, str], dict[str, list[Versioned[Any]]]] = {}
         for row in stored:
@@ -190,7 +196,7 @@ class DefinitionCache:
         """A value that is another one whenever there are more definitions, program versions, or actions on
         campaigns.
         """
-        return self._programs.count, self._count, self._campaigns.count
+        return self._programs.state, self._count, self._campaigns.count
 
     def reacting_programs(self) -> frozenset[str]:
         """The programs in which something follows from what the ledger and the orders say."""

@@ -34,6 +34,12 @@ class MemberCache:
     def add(self, member: Member) -> None:
         self._add(member.key, member)
 
+    def forget(self) -> None:
+        """Forget everybody: the database may have lost members and mergers."""
+        self._members.clear()
+        self._merged.clear()
+        self._since = None
+
     def current_id(self, program_id: str, member_id: str) -> str:
         """The id of the survivor if the member is known to be merged, or else the same id."""
         return self._merged.get((program_id, member_id), member_id)

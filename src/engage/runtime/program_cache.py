@@ -40,13 +40,24 @@ class ProgramCache:
         self._boosting: frozenset[str] = frozenset()
         self._protecting: frozenset[str] = frozenset()
         self._count = 0
+        self._forgotten = 0
+
+    def forget(self) -> None:
+        """Read all versions anew, and decide nothing before: the database may have lost some."""
+        self._forgotten += 1
+        self._read_at = None
+        self._in_force.clear()
 
     async def refresh(self, db: AsyncEngine) -> None:
         """Raises Unavailable, and DocumentError if a published version cannot be read."""
         began = self._clock.steady()
         async with transaction(db) as conn:
-            unchanged = await store.count(conn) == self._count
+            # Not before: the connection may be the first one to another server.
+            forgotten = self._forgotten
+            unchanged = await store.count(conn) == self._count and self._read_at is not None
             published = [] if unchanged else await store.read_all(conn)
+        if forgotten != self._forgotten:
+            return
         if not unchanged:
             self._take(published)
         self._read_at = began
@@ -79,6 +90,11 @@ class ProgramCache:
     def count(self) -> int:
         """The number of versions that are known."""
         return self._count
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """A value that is another one whenever other versions are known."""
+        return self._count, self._forgotten
 
     def boosts(self, program_id: str) -> bool:
         """True if a version of the program boosts what members earn."""

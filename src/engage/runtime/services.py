@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.beacons.port import Beacon
 from engage.clock import Clock
 from engage.connections.cluster import open_servers
+from engage.connections.primary import Primary
 from engage.domain.refusals import Unavailable
 from engage.gate.client import Gate, open_gate
 from engage.metrics.catalogue import Metrics
@@ -20,6 +21,7 @@ from engage.runtime.campaign_cache import CampaignCache
 from engage.runtime.database import COMMAND_TIMEOUT_S, check_schema, open_database
 from engage.runtime.database_clock import ClockFollower
 from engage.runtime.definition_cache import DefinitionCache
+from engage.runtime.failover import FAILOVER_S, Failover
 from engage.runtime.member_cache import MemberCache
 from engage.runtime.origins import Origins
 from engage.runtime.payout_provider import open_provider
@@ -44,6 +46,7 @@ class Services(Struct, frozen=True):
     clock: Clock
     clock_follower: ClockFollower
     db: AsyncEngine
+    primary: Primary
     gate: Gate
     topics: Topics
     doorbell: Doorbell
@@ -77,12 +80,13 @@ async def open_services(
     clock = clock or Clock()
     follower = ClockFollower(clock, settings)
     async with AsyncExitStack() as stack:
-        db = open_database(settings.database_url, command_timeout_s=command_timeout_s)
+        primary = Primary()
+        db = open_database(settings.database_url, command_timeout_s=command_timeout_s, primary=primary)
         stack.push_async_callback(db.dispose)
         # Later, by the loop below, where the database or its tables are not there yet.
         with suppress(Unavailable, DBAPIError):
             await follower.refresh(db)
-        gate = open_gate(settings.state_url)
+        gate = open_gate(settings.state_url, primary)
         stack.push_async_callback(gate.close)
         topics = Topics(open_servers(settings.topics_url), clock)
         stack.push_async_callback(topics.close)
@@ -98,6 +102,14 @@ async def open_services(
         programs, members, loops, metrics = ProgramCache(clock), MemberCache(), Loops(), Metrics()
         campaigns = CampaignCache(clock)
         definitions = DefinitionCache(programs, campaigns)
+        shared_decisions = SharedDecisions(db)
+        failover = Failover(
+            db,
+            primary,
+            gate,
+            refreshed=(programs, definitions, campaigns, members),
+            forgetting=(shared_decisions,),
+        )
         await stack.enter_async_context(
             running(
                 loops.repeat("clock", lambda: follower.refresh(db)),
@@ -106,6 +118,7 @@ async def open_services(
                 loops.repeat("campaigns", lambda: campaigns.refresh(db), every_s=CAMPAIGNS_S),
                 loops.repeat("members", lambda: members.refresh(db)),
                 loops.repeat("schema", lambda: check_schema(db)),
+                loops.repeat("failover", failover.follow, every_s=FAILOVER_S),
             )
         )
         yield Services(
@@ -113,6 +126,7 @@ async def open_services(
             clock,
             follower,
             db,
+            primary,
             gate,
             topics,
             doorbell,
@@ -120,7 +134,7 @@ async def open_services(
             definitions,
             campaigns,
             members,
-            SharedDecisions(db),
+            shared_decisions,
             post_commit,
             payouts,
             beacon,

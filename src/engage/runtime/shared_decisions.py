@@ -5,16 +5,15 @@ shared one when it is made for the second time, so that one which nobody else ha
 credit that it belongs to.
 
 A standby that becomes the primary may never have got the newest decisions. Their numbers are those of others
-there, so they are looked up again when a new connection leads to another server.
+there, so they are looked up again (`forget`).
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.earning.credit import NewCredit
@@ -24,13 +23,6 @@ from engage.runtime.database import one_statement
 
 # Decisions in memory, the newest ones.
 KEPT: Final = 10_000
-
-# The server, and what it was before it was promoted or restored.
-_SERVER = """
-SELECT system_identifier, CASE WHEN NOT pg_is_in_recovery()
-    THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END
-FROM pg_control_system()
-"""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -42,8 +34,6 @@ class SharedDecisions:
         self._db = db
         self._numbers: dict[bytes, int] = {}
         self._made_once: dict[bytes, None] = {}
-        self._server: Any = None
-        event.listen(db.sync_engine, "connect", self._note_server)
 
     def number_of(self, credit: NewCredit) -> int | None:
         """The number of the decision to grant a credit; None if the credit says itself why."""
@@ -76,21 +66,11 @@ class SharedDecisions:
         _drop_oldest(self._numbers)
         _drop_oldest(self._made_once)
 
-    def _note_server(self, connection: Any, _record: Any) -> None:
-        try:
-            cursor = connection.cursor()
-            cursor.execute(_SERVER)
-            server = cursor.fetchone()
-            cursor.close()
-            connection.rollback()
-        except BaseException:
-            connection.driver_connection.terminate()
-            raise
-        if server != self._server:
-            self._server = server
-            self._made_once.update(dict.fromkeys(self._numbers))
-            self._numbers.clear()
-            _drop_oldest(self._made_once)
+    def forget(self) -> None:
+        """Look the decisions up again: another server is the primary."""
+        self._made_once.update(dict.fromkeys(self._numbers))
+        self._numbers.clear()
+        _drop_oldest(self._made_once)
 
 
 def _can_be_shared(credit: NewCredit) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from engage.domain.earning.decide import decide
@@ -90,16 +91,16 @@ async def test_processes_that_store_a_decision_at_once_get_the_same(services: Se
     assert len(set(numbers[0])) == 5, "the instant makes no other decision"
 
 
-async def test_a_server_that_never_got_a_decision_gets_it_again(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_server_that_never_got_a_decision_gets_it_again(services: Services) -> None:
     """A standby became the primary. The numbers of what it lost are those of other decisions there."""
     await join_all(services, "m-1", "m-2", "m-3", "m-4")
     await tap_together(services, "m-1", "m-2")
     (number,) = await rows(services.db, "SELECT id FROM decisions")
     async with services.db.begin() as conn:
         await conn.execute(text("DELETE FROM decisions"))
-    monkeypatch.setattr(shared_decisions, "_SERVER", "SELECT 'promoted'")
+    newest = services.primary.newest
+    assert newest is not None
+    services.primary.newest = replace(newest, number=newest.number - 1)
     await services.db.dispose()
     async with one_statement(services.db) as conn:
         await conn.execute(text("ALTER TABLE decisions ALTER id RESTART"))

@@ -145,12 +145,13 @@ async def _run_rounds(services: Services, attempts: list[Attempt]) -> None:
     in_vain, of_a_reference = 0, 1
     while attempts and in_vain < ROUNDS:
         claiming, repeats = split_repeats(attempts, of_a_reference)
+        known_until = services.primary.changes
         granted, unsure = await _claim(services, claiming)
         granted, late = one_of_each(granted)
         if late:
             await _return_slots(services, [attempt for attempt, _ in late])
             repeats += late
-        unsure += await _accept(services, granted)
+        unsure += await _accept(services, granted, known_until)
         if unsure:
             await _reload(services, unsure)
         if repeats:
@@ -216,8 +217,12 @@ async def _recall_once(services: Services, refused: list[Attempt]) -> None:
             attempt.taken = []
 
 
-async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
-    """Answers the attempts whose credits the database accepts; returns those whose slots were in use."""
+async def _accept(services: Services, granted: list[Attempt], known_until: int) -> list[Attempt]:
+    """Answers the attempts whose credits the database accepts; returns those whose slots were in use.
+
+    Raises Unavailable where the gate granted them before the last failover, of which it may have known more
+    than the database does now.
+    """
     if not granted:
         return []
     await _look_for_farming(services, granted)
@@ -230,9 +235,9 @@ async def _accept(services: Services, granted: list[Attempt]) -> list[Attempt]:
     holds = any(attempt.suspicion is not None for attempt in granted)
     at_once = not (has_keys or waits or holds)
     try:
-        posted = await _post(services, granted, waits=waits, autocommit=at_once)
+        posted = await _post(services, granted, known_until, waits, autocommit=at_once)
     except NeedsTransaction:
-        posted = await _post(services, granted, waits=waits, autocommit=False)
+        posted = await _post(services, granted, known_until, waits, autocommit=False)
     for offer, accepted in posted.wins:
         offer.attempt.win(offer.grant, accepted)
     await _close_exhausted(services, posted.exhausted)
@@ -256,9 +261,12 @@ async def _look_for_farming(services: Services, granted: Sequence[Attempt]) -> N
         attempt.suspicion = suspicion
 
 
-async def _post(services: Services, granted: Sequence[Attempt], *, waits: bool, autocommit: bool) -> Posted:
+async def _post(
+    services: Services, granted: Sequence[Attempt], known_until: int, waits: bool, *, autocommit: bool
+) -> Posted:
     """Posts the credits of attempts, of which some may wait for a confirmation. Raises NeedsTransaction."""
     async with open_posting(services, cause="pending", autocommit=autocommit) as posting:
+        services.primary.check(known_until)
         claimed = await claim_each(posting.conn, granted, lambda attempt: attempt.key_to_claim)
         offers = [offer for attempt in not_refused(claimed) for offer in attempt.offers()]
         if waits:
