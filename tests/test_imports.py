@@ -265,6 +265,17 @@ def test_servers_of_our_own_are_for_one_machine_only() -> None:
     }
 
 
+def test_what_must_be_fresh_cannot_read_from_a_standby() -> None:
+    users = {
+        str(found.file.relative_to(ENGAGE)) for found in ALL if found.module == "engage.runtime.stale_reads"
+    }
+    assert users == {"flows/reports/reader.py", "flows/operations/audit.py"}
+    named = [file for file in SOURCES if "reports_database_url" in file.read_text(encoding="utf-8")]
+    assert {str(file.relative_to(ENGAGE)) for file in named} == {"runtime/stale_reads.py", "settings.py"}
+    opened = [file for file in SOURCES if "standby=True" in file.read_text(encoding="utf-8")]
+    assert [str(file.relative_to(ENGAGE)) for file in opened] == ["runtime/stale_reads.py"]
+
+
 def test_text_from_outside_is_decoded_in_one_place() -> None:
     """All else that decodes JSON reads what this installation wrote itself."""
     decoding = [file for file in SOURCES if layer_of(file) != "decoding" and _decodes(file)]

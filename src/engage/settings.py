@@ -14,7 +14,10 @@ PEPPER_LENGTH = 16
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Each field is the environment variable ENGAGE_<FIELD>."""
 
-    database_url: str  # postgresql+asyncpg://…
+    database_url: str  # postgresql+asyncpg://…; may name several hosts (docs/availability.md).
+    # A standby for reports and the audit, which may be so many seconds behind; without one, the database.
+    reports_database_url: str = ""
+    reports_max_age_s: int = 60
     # Valkey of the gate; may be a Cluster: redis+cluster://host:port,host:port, with any of its nodes.
     state_url: str
     queue_url: str  # Valkey of arq: standalone, AOF, noeviction.

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 
 from msgspec import Struct
@@ -14,9 +13,9 @@ from engage.clock import Clock
 from engage.ledger.checks import LEDGER_CHECKS
 from engage.ledger.totals import Totals, read_totals
 from engage.runtime.campaign_cache import indexes
-from engage.runtime.database import export, open_database, snapshot
 from engage.runtime.database_clock import read_clock
 from engage.runtime.program_cache import parsed
+from engage.runtime.stale_reads import stale_snapshots
 from engage.settings import Settings
 from engage.store import programs as store
 from engage.store.backtests.checks import BACKTEST_CHECKS
@@ -90,16 +89,8 @@ async def audit(settings: Settings, *, on_check: OnCheck = _ignore) -> Audit:
     Raises Unavailable; DocumentError if a published version cannot be read.
     """
     # No time limit: the checks read a large ledger several times.
-    db = open_database(settings.database_url, pool_size=CONNECTIONS, command_timeout_s=None)
-    try:
-        async with AsyncExitStack() as opened:
-            conns = [await opened.enter_async_context(snapshot(db))]
-            exported = await export(conns[0])
-            while len(conns) < CONNECTIONS:
-                conns.append(await opened.enter_async_context(snapshot(db, exported)))
-            return await _audit(conns, await read_clock(settings, conns[0]), CHECKS, on_check)
-    finally:
-        await db.dispose()
+    async with stale_snapshots(settings, timeout_s=None, count=CONNECTIONS) as conns:
+        return await _audit(conns, await read_clock(settings, conns[0]), CHECKS, on_check)
 
 
 async def audit_snapshot(conn: AsyncConnection, clock: Clock, *, checks: Sequence[Check] = CHECKS) -> Audit:

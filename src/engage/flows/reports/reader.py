@@ -1,4 +1,7 @@
-"""Connections of reports, which read much, and read it several times: no member waits for one."""
+"""Connections of reports, which read much, and read it several times: no member waits for one.
+
+A report may be as old as a standby (`engage.runtime.stale_reads`).
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +11,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.domain.refusals import Unavailable
-from engage.runtime.database import open_database, snapshot
+from engage.runtime.stale_reads import stale_snapshots
 from engage.settings import Settings
 
 # Reports that a process computes at a time, each on a connection of its own.
@@ -22,13 +25,8 @@ _readers = asyncio.Semaphore(READERS)
 @asynccontextmanager
 async def reading(settings: Settings, timeout_s: float | None) -> AsyncIterator[AsyncConnection]:
     """Open a connection, when it is this report's turn. Raises Unavailable where that takes too long."""
-    async with turn(_readers):
-        db = open_database(settings.database_url, pool_size=1, command_timeout_s=timeout_s)
-        try:
-            async with snapshot(db) as conn:
-                yield conn
-        finally:
-            await db.dispose()
+    async with turn(_readers), stale_snapshots(settings, timeout_s=timeout_s) as (conn,):
+        yield conn
 
 
 @asynccontextmanager
