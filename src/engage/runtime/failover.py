@@ -54,7 +54,8 @@ class Failover:
     def _forget(self) -> None:
         for cache in self._forgetting:
             cache.forget()
-        self._changed.set()
+        if self._primary.changes > 1:  # At the start there is nothing to read again.
+            self._changed.set()
 
     async def follow(self) -> None:
         """Take a turn: after a failover read the caches anew, or else look for one after a while.
