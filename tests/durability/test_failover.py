@@ -118,7 +118,7 @@ async def running_system(pair: Pair, folder: Path) -> AsyncIterator[System]:
 
 
 class Answers:
-    """What clients were told, and when: (monotonic second, status) of every answer."""
+    """Records answers as clients got them: (monotonic second, status) of every answer."""
 
     def __init__(self) -> None:
         self.times: list[tuple[float, int]] = []

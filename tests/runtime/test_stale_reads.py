@@ -85,7 +85,7 @@ async def test_a_standby_that_does_not_answer_is_not_read(pair: Pair) -> None:
 
 
 async def test_a_statement_that_the_standby_ends_to_keep_up_is_unavailable(pair: Pair) -> None:
-    """What it reads was removed on the primary. Nothing is wrong, and the report may be asked for again."""
+    """The primary has removed what it reads. Nothing is wrong, and the report may be asked for again."""
     await pair.standby.run("ALTER SYSTEM SET max_standby_streaming_delay = 0")
     await pair.standby.run("SELECT pg_reload_conf()")
     await pair.primary.run(ADD)

@@ -1,4 +1,4 @@
-"""How the tables can be divided over several databases (docs/scaling.md), read from the catalogue.
+"""The way in which tables can be divided over several databases (docs/scaling.md), read from the catalogue.
 
 A table is divided by the member, or by the account, which is the member's number in the ledger; or it is
 copied to every database, being small and rarely written; or one database has the whole of it. A key that does
