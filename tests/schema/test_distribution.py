@@ -23,7 +23,16 @@ DIVIDED_BY: Final = {
     **dict.fromkeys(
         (
             *("adjustments", "balances", "challenge_gifts", "closings", "confirmations", "coupons"),
-            *("display_names", "holds", "level_changes", "lot_moves", "member_traits", "members", "orders"),
+            *(
+                "display_names",
+                "held_credits",
+                "holds",
+                "level_changes",
+                "lot_moves",
+                "member_traits",
+                "members",
+                "orders",
+            ),
             *("payee_numbers", "quiz_attempts", "reductions", "segment_members", "tiers", "withdrawals"),
             *("backtest_gains", "board_scores", "draw_entries", "game_plays", "referrals", "reward_waiting"),
             *("card_numbers", "order_owners", "referral_codes", "shop_events", "corrections"),
@@ -54,6 +63,9 @@ WHOLE: Final = {
     "campaign_alerts": "about a budget of all members",
     "reward_stock": "a stock of all members; one row a reward",
     "backtest_parts": "ranges of members; each database has those of its own",
+    "suspicions": "of a device or a network, which several members may have",
+    "suspicion_decisions": "operators decide one for all its members",
+    "velocity_places": "counts members of a device or a network",
     "draw_list": "the published list of a draw, in the order of its places",
 }
 
