@@ -1,5 +1,7 @@
 """Judge an installation from outside, by what its clients were answered."""
 
+import asyncio
+from contextlib import suppress
 from typing import Final
 
 import httpx
@@ -17,6 +19,7 @@ __all__ = ["Broken", "check"]
 
 SETTLING: Final = "PT10M"
 LIMIT_S: Final = 60.0
+PAUSE_S: Final = 0.5
 
 
 async def check(endpoints: Endpoints, record: Record) -> list[Broken]:
@@ -24,11 +27,21 @@ async def check(endpoints: Endpoints, record: Record) -> list[Broken]:
     that falls due, and that the last requests have left to do.
     """
     async with httpx.AsyncClient(base_url=endpoints.apis[0], timeout=LIMIT_S) as http:
-        advanced = await http.post("/v1/sandbox/clock", json={"advance": SETTLING})
-        advanced.raise_for_status()
+        await _settle(http)
         contract = (await http.get("/openapi.json")).raise_for_status().json()
         evidence = Evidence(record.lines, await read_books(endpoints.database_url, PROGRAM), contract)
         members = [
             row.member_id for row in evidence.books.members if row.member_id not in evidence.books.closed
         ]
         return judge(evidence) + await rebuild_decides_equally(endpoints, http, members)
+
+
+async def _settle(http: httpx.AsyncClient) -> None:
+    """Let time pass, so that all that is due is done. Raises TimeoutError if no answer says so."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            with suppress(httpx.HTTPError):
+                advanced = await http.post("/v1/sandbox/clock", json={"advance": SETTLING})
+                if advanced.is_success:
+                    return
+            await asyncio.sleep(PAUSE_S)

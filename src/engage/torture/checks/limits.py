@@ -108,5 +108,5 @@ def _uses(evidence: Evidence) -> Iterator[Used]:
 
 
 def limits_of(answer: Any) -> dict[str, int]:
-    """What a home screen says is left, by rule."""
+    """The rests of the limits on a home screen, by rule."""
     return {limit["rule"]: limit["remaining"] for limit in answer["limits"]}
