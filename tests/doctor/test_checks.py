@@ -48,7 +48,6 @@ SETTINGS = SettingsSeen(
     feed_url="wss://feed.example/",
     state_url_is_queue=False,
     queue_is_cluster=False,
-    topics_is_cluster=False,
 )
 POSTGRES = PostgresSeen(
     version="18.0",
@@ -322,3 +321,9 @@ def test_what_was_not_observed_is_listed_and_the_rest_is_checked() -> None:
 def test_a_diagnosis_is_json() -> None:
     document = msgspec.json.decode(msgspec.json.encode(diagnose(replace(HEALTHY, **off("fsync")))))
     assert document["findings"][0].keys() == {"check", "severity", "sentence", "remedy"}
+
+
+@pytest.mark.parametrize("server", [STATE, TOPICS])
+def test_state_and_topics_may_be_clusters(server: ValkeySeen) -> None:
+    cluster = replace(server, is_cluster=True, cluster_state="ok")
+    assert findings(valkeys=[cluster, QUEUE]) == []

@@ -33,7 +33,6 @@ class SettingsSeen(Struct, frozen=True, kw_only=True):
     feed_url: str
     state_url_is_queue: bool  # They share a server.
     queue_is_cluster: bool
-    topics_is_cluster: bool
 
 
 class KeySetSeen(Struct, frozen=True):

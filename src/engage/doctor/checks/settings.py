@@ -77,8 +77,6 @@ def _shared_server(seen: SettingsSeen) -> Iterator[Facts]:
 def _queue_cluster(seen: SettingsSeen) -> Iterator[Facts]:
     if seen.queue_is_cluster:
         yield {"variable": "ENGAGE_QUEUE_URL", "why": "arq, the queue's library, cannot use one"}
-    if seen.topics_is_cluster:
-        yield {"variable": "ENGAGE_TOPICS_URL", "why": "the feed subscribes to one server"}
 
 
 def _unreadable(seen: KeySetSeen) -> Iterator[Facts]:
@@ -200,7 +198,7 @@ CHECKS = (
         "settings",
         "error",
         "{variable} names a Cluster, and {why}.",
-        "Let {variable} name a single server. Only ENGAGE_STATE_URL may be a Cluster.",
+        "Let {variable} name a single server. Only ENGAGE_STATE_URL and ENGAGE_TOPICS_URL may be Clusters.",
         _queue_cluster,
     ),
     Check(

@@ -35,14 +35,14 @@ def _refuses_writes(seen: Sequence[ValkeySeen]) -> Iterator[Facts]:
 
 def _is_cluster(seen: Sequence[ValkeySeen]) -> Iterator[Facts]:
     for server in seen:
-        if server.is_cluster and server.role != "state":
+        if server.is_cluster and server.role == "queue":
             yield {"role": server.role, "variable": variable_of(server)}
 
 
 def _cluster_down(seen: Sequence[ValkeySeen]) -> Iterator[Facts]:
     for server in seen:
-        if server.role == "state" and server.is_cluster and server.cluster_state != "ok":
-            yield {"state": server.cluster_state}
+        if server.role != "queue" and server.is_cluster and server.cluster_state != "ok":
+            yield {"role": server.role, "state": server.cluster_state}
 
 
 def _evicts_jobs(seen: Sequence[ValkeySeen]) -> Iterator[Facts]:
@@ -138,14 +138,14 @@ CHECKS = (
         "valkeys",
         "error",
         "The Valkey of the {role} is a Cluster, which cannot serve as such.",
-        "Let {variable} name a single server. Only the state may be a Cluster.",
+        "Let {variable} name a single server. Only state and topics may be Clusters.",
         _is_cluster,
     ),
     Check(
         "cluster_down",
         "valkeys",
         "error",
-        "The Cluster of the state is not whole: {state}.",
+        "The Cluster of the {role} is not whole: {state}.",
         "Bring its primaries back, or let replicas take over (CLUSTER FAILOVER): some slots have no server.",
         _cluster_down,
     ),

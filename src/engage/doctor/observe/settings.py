@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from engage.connections.cluster import SCHEMES
 from engage.doctor.observations import KeySetSeen, SettingProblem, SettingsSeen
 from engage.settings import PREFIX, Settings, SettingsError, from_environment
 from engage.tokens.key_sets import KeyFile, KeySetError, fetch_keys
@@ -19,9 +20,9 @@ _OTHERS: Final = {"ENGAGE_DATA"}
 
 _SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
     "database_url": ("postgresql+asyncpg",),
-    "state_url": ("redis", "rediss", "redis+cluster"),
+    "state_url": ("redis", "rediss", "redis+cluster", "rediss+cluster"),
     "queue_url": ("redis", "rediss"),
-    "topics_url": ("redis", "rediss"),
+    "topics_url": ("redis", "rediss", "redis+cluster", "rediss+cluster"),
 }
 
 
@@ -78,7 +79,10 @@ def _reason(name: str, value: str) -> str | None:
     except ValueError:
         return "it is no URL"
     # A Cluster in the wrong place is a finding of its own.
-    if schemes and scheme not in (*schemes, *(() if name == "database_url" else ("redis+cluster",))):
+    if schemes and scheme not in (
+        *schemes,
+        *(() if name == "database_url" else ("redis+cluster", "rediss+cluster")),
+    ):
         return f"it should begin with {' or '.join(f'{each}://' for each in schemes)}"
     return None
 
@@ -114,8 +118,7 @@ def _seen(settings: Settings, problems: list[SettingProblem], unknown: dict[str,
         feed_url=without_password(settings.feed_url),
         state_url_is_queue=bool(settings.state_url)
         and _server(settings.state_url) == _server(settings.queue_url),
-        queue_is_cluster=settings.queue_url.startswith("redis+cluster:"),
-        topics_is_cluster=settings.topics_url.startswith("redis+cluster:"),
+        queue_is_cluster=settings.queue_url.startswith(SCHEMES),
     )
 
 
