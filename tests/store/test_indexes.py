@@ -92,6 +92,8 @@ SERVED = {
     "members_without_birthday": "store.members.birthdays._UNKNOWN",
     "quiz_attempts_open": "store.quizzes.attempts._USED",
     "quiz_attempts_place": "store.quizzes.attempts._USED",
+    "held_credits_deciding": "store.protection.decisions._WAITING",
+    "held_credits_of_suspicion": "store.protection.decisions._SET",
     "referrals_due": "store.referrals.referrals._DUE",
     "referrals_of_advocate": "store.referrals.referrals._COUNTS",
     "referrals_of_friend": "store.referrals.referrals._KNOWN",
@@ -100,7 +102,9 @@ SERVED = {
     "reward_waiting_turn": "store.rewards.waiting._NEXT_END",
     "segment_members_listed": "store.segments.segments._READ",
     "shop_events_of_member": "store.backtests.known._ORDERS",
+    "suspicions_newest": "store.protection.decisions._NEXT_DELETE",
     "tiers_kept_until": "store.tiers.levels._DUE",
+    "velocity_places_ends": "store.protection.places._DELETE",
     "withdrawals_by_id": "store.withdrawals.withdrawals._WRITE",
     "withdrawals_open": "store.withdrawals.withdrawals._DUE",
     "withdrawals_to_number": "store.withdrawals.withdrawals._DAY_TOTALS",
@@ -121,12 +125,15 @@ ASKED_BY = {
     "coupons_passed": "store.rewards.coupons.list_coupons",
     # Erasures and mergers walk over the rows of a member.
     "referral_codes_of_member": "store.members.closing.erase_rows",
+    "suspicion_decisions_of": "store.protection.decisions.read_decisions",
+    "velocity_places_of_member": "store.members.closing.erase_rows",
 }
 
 # Those that are there for what they refuse.
 UNIQUE = {
     "operators_email": "No two operators have one address.",
     "referral_codes_current": "A member has one code at a time.",
+    "velocity_places_once": "A member, or an activity of a member, has one place in a window.",
 }
 
 GENERIC_PLAN = """

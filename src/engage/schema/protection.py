@@ -43,7 +43,7 @@ velocity_places = Table(
     check("velocity_places_number_check", "number > 0"),
     Index(
         "velocity_places_once",
-        *("program_id", "rule_id", "source", "of_window", "member_id", "activity"),
+        *("source", "rule_id", "of_window", "program_id", "member_id", "activity"),
         unique=True,
     ),
     Index("velocity_places_of_member", "member_id", "program_id"),
@@ -72,13 +72,11 @@ suspicions = Table(
     required("newest_at", INSTANT),
     PrimaryKeyConstraint("id"),
     UniqueConstraint(
-        *("program_id", "rule_id", "source", "of_window"),
+        *("source", "rule_id", "of_window", "program_id"),
         name="suspicions_once",
     ),
     one_of("suspicions_per_check", "per", "device", "network"),
     one_of("suspicions_counts_check", "counts", "members", "activities"),
-    Index("suspicions_of_program", "program_id", "id"),
-    Index("suspicions_of_source", "source", "program_id"),
     Index("suspicions_newest", "newest_at"),
 )
 

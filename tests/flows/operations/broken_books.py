@@ -69,6 +69,29 @@ def _referral(**columns: str) -> str:
 APPROVED = {"state": "'approved'", "decided_at": "now()", "advocate_paid_at": "now()"}
 
 
+DECISION = "'01990000-0000-7000-8000-000000000000'"
+
+
+def _held(state: str, *, hold_s: int = 60, taken: str = "NULL", decision: str = "NULL") -> str:
+    """A credit that is held for review, and a decision of long ago."""
+    return f"""
+        WITH d AS (
+            INSERT INTO suspicion_decisions (id, suspicion_id, program_id, kind, reason, made_by,
+                                             made_by_name, made_at)
+            VALUES ({DECISION}, uuidv7(), 'playground', 'rejected', 'r', 'key-1', 'Anna', '2026-11-20')
+        ), s AS (
+            INSERT INTO suspicions (id, program_id, rule_id, source, of_window, per, counts, at_most,
+                                    opened_at, newest_at)
+            VALUES (uuidv7(), 'playground', 'ring', 'd', '2026-11-21', 'device', 'members', 3, now(), now())
+            RETURNING id
+        )
+        INSERT INTO held_credits
+        SELECT c.program_id, c.member_id, c.id, s.id, '{state}', {hold_s}, CAST({decision} AS uuid),
+               NULL, CAST({taken} AS bigint)
+        FROM credits c, s WHERE c.id = {FUEL}
+    """
+
+
 def _run(*, plays: int = 0, ends_at: str = "2027-01-01") -> str:
     """A run of a game with one prize, of which there is one."""
     terms = '{"game": {"prizes": [{"id": "p", "stock": 1}]}}'
@@ -439,6 +462,29 @@ BROKEN += [
         "codes_belong_to_members",
         "INSERT INTO referral_codes VALUES ('playground', 'nobody', 'ABCDEFGH', now())",
     ),
+    (
+        "held_credits_exist",
+        "INSERT INTO held_credits"
+        " VALUES ('playground', 'm-1', uuidv7(), uuidv7(), 'open', 60, NULL, NULL, NULL)",
+    ),
+    ("held_points_wait", _held("open", hold_s=86_400)),
+    ("rejected_points_are_taken", _held("rejected", taken="1000000", decision=DECISION)),
+    (
+        "restored_once",
+        f"UPDATE credits SET rule_id = 'restored', source_key = 'restored:' || id WHERE id = {FUEL}",
+    ),
+    (
+        "places_are_counted",
+        """
+        WITH s AS (
+            INSERT INTO suspicions (id, program_id, rule_id, source, of_window, per, counts, at_most,
+                                    opened_at, newest_at)
+            VALUES (uuidv7(), 'playground', 'ring', 'd', '2026-11-21', 'device', 'members', 3, now(), now())
+        )
+        INSERT INTO velocity_places
+        VALUES ('playground', 'ring', 'd', '2026-11-21', 2, 'm-1', '', '2026-11-22')
+        """,
+    ),
     ("attempts_are_paid_once", f"UPDATE credits SET rule_id = 'quiz:spring' WHERE id = {FUEL}"),
     ("attempts_are_paid_once", _attempts(1, credit=FUEL)),
     ("attempts_fit_their_window", _attempts(2)),
@@ -540,6 +586,7 @@ BROKEN += [
 ]
 
 LATE = [
+    ("reviews_are_done", _held("rejecting", decision=DECISION)),
     ("levels_end_in_time", "UPDATE tiers SET keeps_until = '2026-11-20' WHERE group_id = 'spend'"),
     ("games_are_revealed", _run(ends_at="2026-11-20")),
     (

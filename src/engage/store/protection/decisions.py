@@ -86,7 +86,7 @@ FROM {_RESTORED}
 WHERE (h.program_id, h.member_id, h.credit_id) = (u.program_id, u.member_id, u.credit_id)
 """)  # noqa: S608
 
-_OLD = f"newest_at + :kept <= {NOW}"
+_OLD = f"newest_at <= {NOW} - CAST(:kept AS interval)"
 _DELETE = text(f"""
 WITH old AS MATERIALIZED (
     SELECT id FROM suspicions WHERE {_OLD} ORDER BY newest_at LIMIT :most FOR UPDATE SKIP LOCKED
@@ -97,7 +97,10 @@ WITH old AS MATERIALIZED (
 )
 DELETE FROM suspicions WHERE id IN (SELECT id FROM old)
 """)  # noqa: S608
-_NEXT_DELETE = text("SELECT min(newest_at) + :kept FROM suspicions WHERE newest_at + :kept > :after")
+_NEXT_DELETE = text("""
+SELECT min(newest_at) + CAST(:kept AS interval) FROM suspicions
+WHERE newest_at > CAST(:after AS timestamptz) - CAST(:kept AS interval)
+""")
 
 
 class Decision(Struct, frozen=True, kw_only=True):

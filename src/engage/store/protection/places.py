@@ -63,11 +63,15 @@ UNION ALL SELECT n, false FROM fresh WHERE number > at_most
 
 _DELETE = text(f"""
 DELETE FROM velocity_places WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM velocity_places WHERE ends_at + :kept <= {NOW} ORDER BY ends_at LIMIT :most
+    SELECT ctid FROM velocity_places WHERE ends_at <= {NOW} - CAST(:kept AS interval)
+    ORDER BY ends_at LIMIT :most
 ))
 """)  # noqa: S608
 
-_NEXT = text("SELECT min(ends_at) + :kept FROM velocity_places WHERE ends_at + :kept > :after")
+_NEXT = text("""
+SELECT min(ends_at) + CAST(:kept AS interval) FROM velocity_places
+WHERE ends_at > CAST(:after AS timestamptz) - CAST(:kept AS interval)
+""")
 
 
 async def take_places(conn: AsyncConnection, wanted: Sequence[Place]) -> list[bool]:
