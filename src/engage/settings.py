@@ -39,6 +39,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # ask, in this header, which they have to write or extend in each request.
     trusted_proxies: str = ""
     forwarded_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    # Rate limits: a quota, and the seconds in which an empty one is whole again. Empty: no limit. An event of
+    # the shop counts as a request. Of networks count requests without good credentials, sign-ins, and the
+    # connections to the feed; no limit is for private networks, where proxies and servers of our own are.
+    limit_member: str = "120/30"
+    limit_device: str = "240/30"
+    limit_key: str = "50000/10"
+    limit_network: str = "600/60"
+    limit_connections: str = "2000/20"
     pepper: str = ""  # Secret that person references are hashed with; `require_pepper`.
     sandbox: Path | None = None  # The sandbox's secrets; set only by `engage up`.
     payouts: Literal["", "sandbox", "momo"] = ""  # The payout provider; a sandbox has one of its own.

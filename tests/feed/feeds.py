@@ -16,7 +16,7 @@ from engage.clock import MachineClock, machine_time
 from engage.domain.accounts.balance import Balance
 from engage.domain.identity import Identity
 from engage.domain.refusals import Code, Refusal, Unavailable
-from engage.feed.server import Feed, Limits, open_feed
+from engage.feed.server import Admit, Feed, Limits, admit_all, open_feed
 from engage.feed.session import Member, Phase, Timeouts
 from engage.signals.changes import change_of
 from engage.signals.topics import Topics
@@ -168,7 +168,7 @@ def message_of(text: str | bytes) -> dict[str, Any]:
 
 @asynccontextmanager
 async def running_feed(
-    valkey: Redis, balances: Balances | None = None, **limits: Any
+    valkey: Redis, balances: Balances | None = None, admit: Admit = admit_all, **limits: Any
 ) -> AsyncIterator[RunningFeed]:
     balances = Balances() if balances is None else balances
     tokens = Tokens()
@@ -182,6 +182,7 @@ async def running_feed(
             read_balances=balances.read,
             clock=MachineClock(),
             limits=Limits(**limits),
+            admit=admit,
         ) as feed,
     ):
         yield RunningFeed(feed, balances, topics, tokens)

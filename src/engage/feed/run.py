@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import signal
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -24,6 +24,7 @@ from engage.runtime.background import running
 from engage.runtime.database import REQUEST_TIMEOUT_S
 from engage.runtime.liveness import FEED, touch_liveness_file
 from engage.runtime.operations import open_operations
+from engage.runtime.rate_limits import REPORT_S
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings
 from engage.tokens.verifier import TokenVerifier, open_verifier
@@ -71,13 +72,23 @@ async def _serve_until(stop: asyncio.Event, services: Services, verifier: TokenV
         clock=services.clock,
         limits=limits,
         loops=services.loops,
+        admit=partial(_wait_of, services),
     ) as feed:
         services.primary.listen(feed.database_changed)
         _collect_less()
         log.info("feed is serving", port=feed.port, connections=limits.connections)
         services.metrics.on_read(partial(feed.count, services.metrics.feed))
-        async with open_operations(services, FEED, feed.check), running(touch_liveness_file(services)):
+        loops = (
+            touch_liveness_file(services),
+            services.loops.repeat("limits", services.limits.report, every_s=REPORT_S),
+        )
+        async with open_operations(services, FEED, feed.check), running(*loops):
             await stop.wait()
+
+
+def _wait_of(services: Services, address: str, headers: Iterable[tuple[bytes, bytes]]) -> int:
+    network = services.origins.public_network(address, headers)
+    return services.limits.wait_of_network(services.limits.connections, network)
 
 
 class _Credentials:

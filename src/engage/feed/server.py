@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import socket as sockets
-from collections.abc import AsyncIterator, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
@@ -69,6 +69,15 @@ class Credentials(Protocol):
         """Return the keys in use that are valid no more."""
 
 
+# Charges a connection; returns in how many seconds there may be one with this address and these headers.
+Admit = Callable[[str, Iterable[tuple[bytes, bytes]]], int]
+
+
+def admit_all(_address: str, _headers: object) -> int:
+    """Limit nobody."""
+    return 0
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """Limits of a feed process."""
 
@@ -87,8 +96,10 @@ class Feed:
         limits: Limits,
         loops: Loops,
         clock: Clock,
+        admit: Admit = admit_all,
     ) -> None:
         self.port = 0
+        self._admit = admit
         self._loops = loops
         self._topics = topics
         self._credentials = credentials
@@ -191,6 +202,10 @@ class Feed:
             problems = problems_of(self._loops, self._clock)
             ready = self._is_ready(problems)
             return _health(connection, ready, {"parts": self._answering, "problems": problems})
+        if wait_s := self._admit(_peer_of(connection), _headers_of(request)):
+            throttled = _json(connection, HTTPStatus.TOO_MANY_REQUESTS, {"status": "throttled"})
+            throttled.headers["Retry-After"] = str(wait_s)
+            return throttled
         if self.places.are_full:
             self._full += 1
             full = _json(connection, HTTPStatus.SERVICE_UNAVAILABLE, {"status": "full"})
@@ -315,13 +330,15 @@ async def open_feed(
     clock: Clock,
     limits: Limits = Limits(),  # noqa: B008 — It is frozen.
     loops: Loops | None = None,
+    admit: Admit = admit_all,
 ) -> AsyncIterator[Feed]:
     """Serve while entered; port 0 takes a free one. On leaving, connections are closed for a restart.
 
-    `loops` are those of the process. Several processes of a user can share the port. Raises OSError where
+    `loops` are those of the process. `admit` limits connections: each shows credentials once, so it limits
+    guesses too. Several processes of a user can share the port. Raises OSError where
     the port is taken.
     """
-    feed = Feed(topics, credentials, read_balances, limits, loops or Loops(), clock)
+    feed = Feed(topics, credentials, read_balances, limits, loops or Loops(), clock, admit)
     server = await serve(
         feed.handle,
         sock=_listening_socket(host, port),
@@ -362,6 +379,18 @@ def _quiet_logger() -> logging.Logger:
     logger = logging.getLogger("engage.feed.websockets")
     logger.setLevel(logging.WARNING)
     return logger
+
+
+def _peer_of(connection: ServerConnection) -> str:
+    address: tuple[str, int] | None = connection.remote_address
+    return "" if address is None else address[0]
+
+
+def _headers_of(request: Request) -> list[tuple[bytes, bytes]]:
+    return [
+        (name.lower().encode(), value.encode("latin-1", "replace"))
+        for name, value in request.headers.raw_items()
+    ]
 
 
 def _authorization(connection: ServerConnection) -> list[str]:

@@ -19,6 +19,10 @@ POLICY: Final = 1008
 RESTARTING: Final = 1012
 TRY_LATER: Final = 1013
 
+# A client may send so many messages at once, and one in MESSAGE_S after them.
+MESSAGES: Final = 60
+MESSAGE_S: Final = 0.5
+
 Member: TypeAlias = tuple[str, str]  # (program id, member id)
 
 
@@ -97,6 +101,7 @@ class Session:
 
     __slots__ = (
         "_known",
+        "_messages_until",
         "_resume",
         "_resumed",
         "_snapshot",
@@ -117,6 +122,7 @@ class Session:
         self._resume: int | None = None  # The client's seq, until it is answered.
         self._resumed = False
         self._stalled = False
+        self._messages_until = now  # The client's messages are paid for until then, each with MESSAGE_S.
 
     def authenticated(self, now: float) -> Actions:
         """The credentials are valid."""
@@ -137,6 +143,9 @@ class Session:
         """A message came; None for one that no client may send."""
         if self.phase == Phase.CLOSED:
             return NOTHING
+        self._messages_until = max(self._messages_until, now) + MESSAGE_S
+        if self._messages_until > now + MESSAGES * MESSAGE_S:
+            return self._close(POLICY, "too many messages", now)
         if self.phase < Phase.READING:
             if isinstance(message, Auth) and self.phase == Phase.WAITING:
                 self.phase = Phase.REDEEMING

@@ -18,9 +18,10 @@ from engage.connections.functions import Functions
 from engage.connections.primary import PART, Primary, Timeline, timeline_of
 from engage.connections.servers import Call, Servers
 from engage.domain.refusals import Unavailable
-from engage.gate import boards, keys
+from engage.gate import boards, keys, limits
 from engage.gate.boards import Boards
 from engage.gate.claims import AWAY, ClaimCall, ClaimResult, ConfirmCall, SlotRequest
+from engage.gate.limits import Limits
 
 LIBRARY = resources.files("engage.gate").joinpath("library.lua").read_text()
 
@@ -57,8 +58,9 @@ class Gate:
         self._agreeing = asyncio.Lock()
         self.calls: dict[str, int] = {}  # By function.
         self.loaded = 0  # Members.
-        self._functions = Functions(servers, (LIBRARY, boards.LIBRARY))
+        self._functions = Functions(servers, (LIBRARY, boards.LIBRARY, limits.LIBRARY))
         self.boards = Boards(self._call_boards, self._get)
+        self.limits = Limits(self._group, self._command, self._functions.run)
 
     @property
     def installs(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from engage.connections.networks import client_address, network_name, parse_networks
+from engage.connections.networks import Address, client_address, network_name, parse_networks
 from engage.domain.identity import Identity, Origin
 from engage.settings import Settings, SettingsError
 
@@ -36,9 +36,17 @@ class Origins:
 
         `peer` is the address of the connection. Headers count only if it is that of a trusted proxy.
         """
-        sent = (value for name, value in headers if name == self._name) if self._trusted else ()
-        address = client_address(peer, self._header, sent, self._trusted)
+        address = self._address(peer, headers)
         return self._hash("" if address is None else network_name(address))
+
+    def public_network(self, peer: str, headers: Headers) -> bytes | None:
+        """The same; None for a private network, in which there may be proxies that nobody has named."""
+        address = self._address(peer, headers)
+        return self._hash(network_name(address)) if address is not None and address.is_global else None
+
+    def _address(self, peer: str, headers: Headers) -> Address | None:
+        sent = (value for name, value in headers if name == self._name) if self._trusted else ()
+        return client_address(peer, self._header, sent, self._trusted)
 
     def origin(self, member: Identity, peer: str, headers: Headers) -> Origin:
         """Return where a member's request comes from."""

@@ -27,6 +27,7 @@ from engage.runtime.origins import Origins
 from engage.runtime.payout_provider import open_provider
 from engage.runtime.post_commit import PostCommit
 from engage.runtime.program_cache import ProgramCache
+from engage.runtime.rate_limits import RateLimits
 from engage.runtime.shared_decisions import SharedDecisions
 from engage.settings import Settings
 from engage.signals.doorbell import Doorbell, open_queue
@@ -61,6 +62,7 @@ class Services(Struct, frozen=True):
     loops: Loops
     origins: Origins
     metrics: Metrics
+    limits: RateLimits
 
     async def follow_clock(self) -> None:
         """Set the clock by the database's. Raises Unavailable."""
@@ -141,4 +143,5 @@ async def open_services(
             loops,
             origins,
             metrics,
+            RateLimits(gate.limits, settings),
         )

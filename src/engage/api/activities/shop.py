@@ -14,6 +14,7 @@ from engage.api.http.callers import shop_idempotency, shop_of
 from engage.api.http.idempotency import keep_nothing
 from engage.api.http.operation import SHOP, Repeat, contract
 from engage.api.http.problems import FieldError, invalid, language_of
+from engage.api.http.rate_limits import charge_events
 from engage.decoding.json_text import decode_json, has_more_containers, split_json
 from engage.decoding.malformed import Malformed
 from engage.domain.activity import Identifier
@@ -88,6 +89,7 @@ class EventController(Controller):
         """
         api, key = await shop_of(request.scope)
         sent = _split(await read_body(request.scope, request.receive, EVENTS_BYTES))
+        charge_events(api, request.scope, key, len(sent))
         language = language_of(request.scope)
         events = decide_each(sent, partial(_read, key))
         refusals = [event for event in events if isinstance(event, Refusal)]

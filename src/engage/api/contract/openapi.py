@@ -38,7 +38,9 @@ A refused body comes back with all of its mistakes, in words, in `errors`.
 
 Every error is a problem document (RFC 9457) with a stable `code`. `title` and `detail` are in the language of
 `Accept-Language` ({", ".join(LANGUAGES)}). Further members are facts of the code.
-A limit of the rules is a 409 with `resets_at`; a 429 would be throttling.
+A limit of the rules is a 409 with `resets_at`. A 429 is throttling: the request has changed nothing, may be
+repeated after `Retry-After` seconds, and has not used its Idempotency-Key. `RateLimit` headers show how much
+a caller may still ask for; each event of the shop counts as a request.
 """
 
 TAGS: Final = {
@@ -130,6 +132,7 @@ def document(controllers: Sequence[type[Controller]]) -> Document:
         "components": {
             "securitySchemes": drawn["components"]["securitySchemes"],
             "schemas": schemas.components,
+            "headers": _HEADERS,
             "examples": {
                 code.value: {"summary": refusal_message(code, {}, "en").title, "value": example(code)}
                 for code in Code
@@ -187,6 +190,8 @@ def _complete(operation: Document, handler: HTTPRouteHandler, schemas: Schemas) 
         operation.setdefault("parameters", []).append(_IF_MATCH | {"required": known.if_match})
     if known.repeat is not None:
         _answer_once(operation, answers, success, known.repeat)
+    if _is_limited(operation):
+        answers[success]["headers"] = answers[success].get("headers", {}) | _LIMIT_HEADERS
     operation["responses"] = answers | _problems(codes)
     operation["responses"]["default"] = _problem("Any other problem.", codes_of(RequestKind.ANY))
 
@@ -197,6 +202,8 @@ def _occasions(operation: Document, known: Contract) -> Iterator[UseCase | Reque
         yield known.use_case
     if "Health" not in operation["tags"]:
         yield RequestKind.USING_SERVICES
+    if _is_limited(operation):
+        yield RequestKind.LIMITED
     schemes = {name for scheme in operation["security"] for name in scheme}
     if schemes:
         yield RequestKind.WITH_CREDENTIALS
@@ -218,6 +225,27 @@ def _occasions(operation: Document, known: Contract) -> Iterator[UseCase | Reque
     if any(item["in"] == "path" and item["schema"].get("format") == "uuid" for item in parameters):
         yield RequestKind.WITH_UUID_IN_PATH
 
+
+def _is_limited(operation: Document) -> bool:
+    return not {"Health", "Sandbox"} & set(operation["tags"])
+
+
+_LIMIT_HEADERS: Final = {
+    name: {"$ref": f"#/components/headers/{name}"} for name in ("RateLimit-Policy", "RateLimit")
+}
+_HEADERS: Final = {
+    "RateLimit-Policy": {
+        "description": "The limits of the caller (draft-ietf-httpapi-ratelimit-headers-10): a quota of `q` "
+        "requests, which is whole again after `w` seconds. Absent where there is no limit.",
+        "schema": {"type": "string"},
+        "example": '"member";q=120;w=30',
+    },
+    "RateLimit": {
+        "description": "`r` requests are left of each quota. It is whole again in `t` seconds.",
+        "schema": {"type": "string"},
+        "example": '"member";r=119;t=1',
+    },
+}
 
 _IF_MATCH: Final = {
     "name": "If-Match",
@@ -291,6 +319,8 @@ def _problem(description: str, codes: Sequence[Code]) -> Document:
     if any("retry_after_s" in code.facts for code in codes):
         wait = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}
         made["headers"] = {"Retry-After": wait}
+        if Code.RATE_LIMITED in codes:
+            made["headers"] |= _LIMIT_HEADERS
     return made
 
 

@@ -11,6 +11,7 @@ from litestar.utils import normalize_path
 from engage.api.http.answers import SAFE, Answer
 from engage.api.http.direct import DirectAnswers
 from engage.api.http.problems import allowed_methods, to_problem
+from engage.api.http.rate_limits import with_limit_headers
 from engage.domain.refusals import Code, Refusal
 from engage.metrics.catalogue import ApiNumbers
 from engage.metrics.numbers import OTHER
@@ -47,6 +48,7 @@ class Application(Litestar):
                 return
             if scope["method"] == "HEAD":
                 scope, send = {**scope, "method": "GET"}, _without_body(send)
+            send = with_limit_headers(scope, send)
             if await self._direct.send(scope, receive, send):
                 return
             if self.metrics is not None:

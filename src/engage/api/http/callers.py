@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from engage.api.http.context import Api, api_of, started_api_of
 from engage.api.http.idempotency import idempotency
 from engage.api.http.problems import BODY_BYTES, FieldError, invalid
+from engage.api.http.rate_limits import charge_key, charge_member, charge_stranger
 from engage.domain.identity import Identity, Origin
 from engage.domain.keys import member_caller
 from engage.domain.refusals import Code, Refusal
@@ -23,9 +24,28 @@ Middleware = Callable[..., ASGIApp]
 def member_of(scope: Scope) -> tuple[Api, Identity]:
     """Identify the member. A merged member's token acts for the survivor. Raises Refusal unauthorized."""
     api = started_api_of(scope)
-    caller = api.verifier.verify(_bearer(scope))
+    caller = _verified(api, scope)
     member_id = api.services.members.current_id(caller.program_id, caller.member_id)
     return api, caller if member_id == caller.member_id else replace(caller, member_id=member_id)
+
+
+def _verified(api: Api, scope: Scope) -> Identity:
+    """Verify a token and charge its member. Raises Refusal unauthorized, rate_limited."""
+    with _strangers_charged(api, scope):
+        caller = api.verifier.verify(_bearer(scope))
+    charge_member(api, scope, caller)
+    return caller
+
+
+@contextmanager
+def _strangers_charged(api: Api, scope: Scope) -> Iterator[None]:
+    """Charge the network for bad credentials. Raises Refusal rate_limited instead of unauthorized."""
+    try:
+        yield
+    except Refusal as refusal:
+        if refusal.code is Code.UNAUTHORIZED:
+            charge_stranger(api, scope)
+        raise
 
 
 def origin_of(scope: Scope, member: Identity) -> Origin:
@@ -98,7 +118,7 @@ def program_needed() -> Exception:
 
 
 async def _member(api: Api, scope: Scope) -> str:
-    caller = api.verifier.verify(_bearer(scope))
+    caller = _verified(api, scope)
     return member_caller(caller.program_id, caller.member_id)
 
 
@@ -133,9 +153,11 @@ def _bearer(scope: Scope) -> str:
 
 async def _key_of(api: Api, scope: Scope, *enough: KeyScope) -> ApiKey:
     """The key of a request. One of these scopes is enough; a refusal names the first."""
-    key = await api.keys.find(_bearer(scope))
-    if key is None:
-        raise unauthorized("no API key of ours, or a revoked one")
+    with _strangers_charged(api, scope):
+        key = await api.keys.find(_bearer(scope))
+        if key is None:
+            raise unauthorized("no API key of ours, or a revoked one")
+    charge_key(api, scope, key)
     if not set(enough) & set(key.scopes):
         raise Refusal(Code.FORBIDDEN, scope=enough[0])
     return key

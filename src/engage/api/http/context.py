@@ -18,6 +18,7 @@ from engage.domain.refusals import Unavailable
 from engage.runtime.background import running
 from engage.runtime.database import REQUEST_TIMEOUT_S
 from engage.runtime.liveness import API, send_heartbeats, touch_liveness_file
+from engage.runtime.rate_limits import REPORT_S
 from engage.runtime.services import Services, open_services
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings
@@ -81,6 +82,7 @@ async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncItera
         try:
             async with running(
                 _start(api),
+                services.loops.repeat("limits", services.limits.report, every_s=REPORT_S),
                 services.loops.repeat("keys", partial(verifier.withdrawn, frozenset()), every_s=KEYS_S),
                 send_heartbeats(services, API),
                 touch_liveness_file(services),

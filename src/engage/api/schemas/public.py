@@ -9,6 +9,7 @@ from engage.api.http.answers import Answer
 from engage.api.http.bodies import check_query
 from engage.api.http.etags import tagged_answer
 from engage.api.http.operation import contract
+from engage.api.http.rate_limits import open_to_everybody
 from engage.domain.campaigns import parse as campaigns
 from engage.domain.program import parse as programs
 
@@ -20,6 +21,7 @@ class SchemaController(Controller):
     path = "/v1/schemas"
     tags = ("Schemas",)
     security = ({},)
+    guards = (open_to_everybody,)
 
     @get(
         "/program.json",

@@ -41,6 +41,8 @@ class SignInController(Controller):
         """A code is asked for once the password is right, where the operator has a second factor."""
         visitor, form = visitor_of(request), await read_form(request)
         email, next_page = form.text("email").lower(), inside(form.text("next"))
+        if (throttled := throttled_page(request, visitor)) is not None:
+            return throttled
         password, code = form.secret("password")[: LONGEST + 1], form.text("code").replace(" ", "")
         token = await sign_in(visitor.services, email, password, code)
         if isinstance(token, NotSignedIn):
@@ -113,6 +115,18 @@ def inside(path: str) -> str:
     """A page of the console, never of another site."""
     is_page = path.startswith("/console/") and "//" not in path and path.isprintable() and "\\" not in path
     return path if is_page and not path.startswith("/console/sign-in") else HOME
+
+
+def throttled_page(request: HtmlRequest, visitor: Visitor) -> Response[bytes] | None:
+    """Charge the network of somebody who signs in: None if there may be another attempt."""
+    peer, _ = request.scope["client"] or ("", 0)
+    limits, origins = visitor.services.limits, visitor.services.origins
+    wait_s = limits.wait_of_network(limits.network, origins.public_network(peer, request.scope["headers"]))
+    if not wait_s:
+        return None
+    made = sign_in_page(request, visitor, next_page=HOME, problem="throttled", status=429)
+    made.headers["retry-after"] = str(wait_s)
+    return made
 
 
 def sign_in_page(

@@ -9,7 +9,7 @@ from litestar.response import Redirect, Response
 from engage.console.context import HtmlRequest, Visitor, asked, visitor_of
 from engage.console.cookies import PENDING, pending_cookie, session_cookie
 from engage.console.permissions import for_everybody
-from engage.console.sign_in.pages import HOME, inside, sign_in_page
+from engage.console.sign_in.pages import HOME, inside, sign_in_page, throttled_page
 from engage.flows.operators.provider import ProviderFailed, begin, finish
 from engage.flows.operators.sign_in import NotSignedIn
 
@@ -22,6 +22,8 @@ class ProviderController(Controller):
     @get("/go", opt=for_everybody())
     async def go(self, request: HtmlRequest) -> Response[Any]:
         visitor = visitor_of(request)
+        if (throttled := throttled_page(request, visitor)) is not None:
+            return throttled
         try:
             address, kept = await begin(visitor.services.settings, inside(asked(request, "next")))
         except ProviderFailed as failed:
@@ -32,6 +34,8 @@ class ProviderController(Controller):
     async def answer(self, request: HtmlRequest) -> Response[Any]:
         """Sign in the operator whom the provider names, and forget what the browser kept."""
         visitor = visitor_of(request)
+        if (throttled := throttled_page(request, visitor)) is not None:
+            return throttled
         query = {name: str(value) for name, value in request.query_params.items()}
         try:
             signed_in = await finish(visitor.services, request.cookies.get(PENDING, ""), query)

@@ -77,6 +77,7 @@ class RequestKind(Enum):
     ANY = auto()
     OF_NO_OPERATION = auto()
     USING_SERVICES = auto()  # All but health checks.
+    LIMITED = auto()  # Callers may ask only so often: all but health checks and the sandbox.
     WITH_CREDENTIALS = auto()
     WITH_API_KEY = auto()
     WITH_BODY = auto()
