@@ -20,7 +20,7 @@ from engage.embedded.child_process import ChildProcess, ProcessSpec, engage_comm
 from engage.flows.operations.install import install
 from engage.settings import Settings, to_environment
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
-from tests.support.haproxy import HOST, PROGRAM, haproxy
+from tests.support.haproxy import HOST, PROGRAM, haproxy, lives
 from tests.support.ports import server_port
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="haproxy is not installed")
@@ -43,16 +43,9 @@ class Part:
             log=folder / f"{kind}-{self.port}.log",
             directory=folder,
             environment=to_environment(replace(settings, **address)),
-            ready=self._ready,
+            ready=partial(lives, self.port),
         )
         self.child: ChildProcess | None = None
-
-    async def _ready(self) -> bool:
-        async with httpx.AsyncClient() as client:
-            try:
-                return (await client.get(f"http://{HOST}:{self.port}/health/live")).status_code == 200
-            except httpx.TransportError:
-                return False
 
     async def start(self) -> None:
         self.child = await start(self._spec)

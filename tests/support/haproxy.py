@@ -1,12 +1,12 @@
 """The proxy of deploy/haproxy.cfg, in front of processes of this machine."""
 
+import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-
-import httpx
 
 from engage.embedded.child_process import ProcessSpec, start
 from tests.support.ports import server_port
@@ -29,6 +29,20 @@ def on_this_machine(text: str, port: int, servers: Mapping[str, Sequence[int]]) 
     return re.sub(r"^resolvers docker\n(?: .*\n)+", "", text, flags=re.MULTILINE)
 
 
+async def lives(port: int) -> bool:
+    """Ask for the liveness of what listens on a port. Cheap, because it is asked again and again."""
+    try:
+        reader, writer = await asyncio.open_connection(HOST, port)
+        try:
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: engage\r\nConnection: close\r\n\r\n")
+            return b" 200 " in await reader.readline()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+    except OSError:
+        return False
+
+
 @asynccontextmanager
 async def haproxy(folder: Path, servers: Mapping[str, Sequence[int]]) -> AsyncIterator[int]:
     """Run the proxy until the block ends. Yields its port."""
@@ -37,20 +51,13 @@ async def haproxy(folder: Path, servers: Mapping[str, Sequence[int]]) -> AsyncIt
     file = folder / "haproxy.cfg"
     file.write_text(on_this_machine(CONFIGURATION.read_text(), port, servers))
 
-    async def ready() -> bool:
-        async with httpx.AsyncClient() as client:
-            try:
-                return (await client.get(f"http://{HOST}:{port}/health/live")).status_code == 200
-            except httpx.TransportError:
-                return False
-
     child = await start(
         ProcessSpec(
             name="haproxy",
             command=[PROGRAM, "-db", "-f", str(file)],
             log=folder / "haproxy.log",
             directory=folder,
-            ready=ready,
+            ready=partial(lives, port),
         )
     )
     try:
