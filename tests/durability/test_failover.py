@@ -202,8 +202,10 @@ async def test_with_a_synchronous_standby_every_2xx_is_there_after_a_failover_ex
         await system.pair.standby.promote()
         promoted = time.monotonic()
         await asyncio.gather(*loads)
-        killed_s, promoted_s = answers.first_after(died), answers.first_after(promoted)
-        log.info("served again", after_the_kill_s=killed_s, after_the_promotion_s=promoted_s)
+        promoted_s = answers.first_after(promoted)
+        log.info(
+            "served again", after_the_kill_s=promoted + promoted_s - died, after_the_promotion_s=promoted_s
+        )
         assert promoted_s < SERVES_WITHIN_S
         messages: list[dict[str, Any]] = []
         while not messages or messages[-1]["balance"]["pending"] != before["balance"]["pending"] + 2:
