@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # connections to the feed; no limit is for private networks, where proxies and servers of our own are.
     limit_member: str = "120/30"
     limit_device: str = "240/30"
-    limit_key: str = "50000/10"
+    limit_key: str = "200000/10"
     limit_network: str = "600/60"
     limit_connections: str = "2000/20"
     pepper: str = ""  # Secret that person references are hashed with; `require_pepper`.
