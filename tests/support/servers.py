@@ -28,6 +28,12 @@ class Server:
             await child.wait_until_ready()
             self._running = child
 
+    async def stop(self) -> None:
+        """Stop the server as an operator does: its files are whole."""
+        if self._running is not None:
+            await self._running.stop()
+            self._running = None
+
     async def kill(self) -> None:
         if self._running is not None:
             self._running.kill()
@@ -39,11 +45,14 @@ class Server:
         """Stop the server's answers but keep its connections open, as when the network is lost."""
         assert self._running is not None
         server = psutil.Process(self._running.pid)
-        # Each backend of PostgreSQL leads a group of its own.
-        stopped = [server, *server.children(recursive=True)]
-        for process in stopped:
-            process.suspend()
+        stopped = [server]
         try:
+            server.suspend()  # First: it starts no more of the others.
+            # Each backend of PostgreSQL leads a group of its own.
+            for child in server.children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    child.suspend()
+                    stopped.append(child)
             yield
         finally:
             for process in stopped:

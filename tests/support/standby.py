@@ -10,11 +10,14 @@ import asyncpg
 import msgspec
 
 from engage.embedded import postgres, valkey
+from engage.embedded.child_process import SystemUser
 from engage.embedded.data_folder import folder_at, lock_folder
 from engage.embedded.installation import settings_for
+from engage.flows.operations.install import install
 from engage.settings import Settings
+from tests.support.clock import set_sandbox_clock
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
-from tests.support.servers import Server
+from tests.support.servers import Server, own_servers
 
 STANDBY = "standby"
 
@@ -65,12 +68,25 @@ class Pair(msgspec.Struct, frozen=True):
         await self.standby.until(f"SELECT pg_last_wal_replay_lsn() >= '{at}'::pg_lsn")
 
 
+async def install_once(path: Path) -> Path:
+    """Prepare an installation whose servers are stopped. Pairs begin with copies of its folder."""
+    async with own_servers(path) as servers:
+        await install(servers.settings)
+        await set_sandbox_clock(servers.settings)
+        await servers.postgres.stop()
+    return path / "installation"
+
+
 @asynccontextmanager
-async def running_pair(path: Path) -> AsyncIterator[Pair]:
-    """Start a primary with an empty database, its standby by streaming replication, and a Valkey."""
+async def running_pair(path: Path, installed: Path | None = None) -> AsyncIterator[Pair]:
+    """Start a primary with a copy of an installation or an empty database, its standby by streaming
+    replication, and a Valkey.
+    """
     if os.geteuid() == 0:
         path.parent.chmod(0o711)
     folder, copy = folder_at(path / "first"), folder_at(path / "second")
+    if installed is not None:
+        await _run_program("cp", "-a", str(installed), str(folder.path))
     with lock_folder(folder), lock_folder(copy):
         first = await postgres.prepare(folder, durable=False)
         cache = valkey.prepare(folder, durable=False)
@@ -106,13 +122,18 @@ async def _copy(first: postgres.Postgres, target: Path) -> None:
         os.chown(target, user.uid, user.gid)
     program = Path(first.process.command[0]).parent / "pg_basebackup"
     where = f"host={first.sockets} port={postgres.PORT} user={postgres.SUPERUSER} application_name={STANDBY}"
-    copying = await asyncio.create_subprocess_exec(
-        *(str(program), "-d", where, "-D", str(target), "-R", "-X", "stream", "-c", "fast", "--no-sync"),
-        cwd=target,
-        env={"LC_ALL": "C", "TZ": "UTC"},
+    options = ("-d", where, "-D", str(target), "-R", "-X", "stream", "-c", "fast", "--no-sync")
+    await _run_program(str(program), *options, cwd=target, user=user)
+
+
+async def _run_program(*command: str, cwd: Path | None = None, user: SystemUser | None = None) -> None:
+    running = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=cwd,
+        env={"LC_ALL": "C", "TZ": "UTC", "PATH": os.environ["PATH"]},
         user=None if user is None else user.uid,
         group=None if user is None else user.gid,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, errors = await copying.communicate()
-    assert copying.returncode == 0, errors.decode()
+    _, errors = await running.communicate()
+    assert running.returncode == 0, errors.decode()
