@@ -112,7 +112,8 @@ def test_a_stored_reason_reads_as_the_new_one_did(reason: Why, language: str) ->
 @pytest.mark.parametrize("code", TraceCode)
 def test_each_code_of_a_trace_says_why_in_each_language(code: TraceCode, language: str) -> None:
     """A code without a text in one of the languages fails here."""
-    facts = {name: "r" if name == "rule" else "2026-11" if name == "window" else 2 for name in FACTS[code]}
+    values = {"rule": "r", "window": "2026-11", "until": "2026-11-22"}
+    facts = {name: values.get(name, 2) for name in FACTS[code]}
     text = why_text(why(FuelTap(), TraceStep(code, facts)), language)
     assert text.count(" ") > 3
     for unfinished in ("trace.", "why.", "…", "{", "None"):
