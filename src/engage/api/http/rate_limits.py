@@ -93,4 +93,4 @@ def _described(policy: Policy) -> bytes:
 def _charge(api: Api, scope: Any, charges: Iterable[Charge]) -> None:
     standings = scope[_STANDINGS] = api.services.limits.charge(charges)
     if wait_s := retry_after_s(standings):
-        raise Refusal(Code.RATE_LIMITED, limit=standings[0].policy.name, retry_after_s=wait_s)
+        raise Refusal(Code.RATE_LIMITED, policy=standings[0].policy.name, retry_after_s=wait_s)
