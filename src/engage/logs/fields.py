@@ -62,12 +62,14 @@ FIELDS: Final[Mapping[str, Kind]] = {
     **dict.fromkeys(("trace_id", "span_id", "request_id", "job_id", "credit", "id"), _name),
     **dict.fromkeys(("operation", "method", "code", "part", "step", "job", "loop", "process"), _name),
     **dict.fromkeys(("program", "campaign", "draw", "board", "backtest", "referral", "preset"), _name),
-    **dict.fromkeys(("version", "found", "newest", "before", "now", "needed", "state", "outcome", "of", "root", "host"), _pair),
+    **dict.fromkeys(("version", "found", "needed", "state", "outcome", "of", "root", "host"), _pair),
+    **dict.fromkeys(("newest", "before", "now"), _pair),
     "credits": _names,
     # Quantities.
     **dict.fromkeys(("status", "count", "changes", "asked", "closed", "compared", "unanswered"), _number),
     **dict.fromkeys(("differences", "connections", "open", "port", "entries", "round", "winners"), _number),
-    **dict.fromkeys(("percent", "total", "skew_s", "age_s", "works_up_to_s", "left_out_before", "ms"), _number),
+    **dict.fromkeys(("percent", "total", "skew_s", "works_up_to_s", "left_out_before", "ms"), _number),
+    "age_s": _number,
     # Sentences.
     **dict.fromkeys(("reason", "error", "detail", "difference", "failure", "relay", "problems"), _text),
 }
