@@ -25,6 +25,7 @@ BASE = {
     "batching",
     "connections",
     "metrics",
+    "tracing",
 }
 ADAPTERS = {"gate", "ledger", "store", "signals", "payouts", "beacons"}
 BELOW_THE_EDGE = BASE | ADAPTERS | {"runtime", "flows", "tokens", "logs", "messages", "yaml_text"}
@@ -39,13 +40,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "migrations": {"connections", "schema"},
     "programs": {"domain"},
     "messages": {"domain"},
-    "batching": {"domain"},
+    "batching": {"domain", "tracing"},
     "direct_sql": set(),
     "connections": {"domain"},
     "yaml_text": set(),
     "audit": {"domain"},
     "schema": {"domain"},
     "logs": {"settings"},
+    "tracing": {"settings", "logs"},
     "tokens": {"decoding", "domain", "clock", "settings", "sandbox_secrets"},
     **{
         adapter: {"decoding", "domain", "clock", "connections", "direct_sql", "schema", "audit"}

@@ -10,6 +10,7 @@ import structlog
 from arq import Retry
 from arq.typing import WorkerCoroutine
 
+from engage import tracing
 from engage.domain.refusals import Unavailable
 from engage.flows.scheduled import sweep as sweeping
 from engage.flows.scheduled.expire import expire_together
@@ -40,7 +41,8 @@ def job(run: Callable[..., Awaitable[int]]) -> WorkerCoroutine:
             services.clock.check()
             if services.programs.is_out_of_date:
                 await services.programs.refresh(services.db)
-            count = await run(services, *args, **kwargs)
+            with tracing.span("job", job=run.__name__, job_id=ctx.get("job_id", "")):
+                count = await run(services, *args, **kwargs)
             outcome = "done"
             numbers.work_done.add(name, by=count)
             return count

@@ -9,7 +9,7 @@ import structlog
 import uvloop
 from arq.connections import ArqRedis
 
-from engage import logs
+from engage import logs, tracing
 from engage.connections.valkey import away_is_unavailable
 from engage.domain.refusals import Unavailable
 from engage.flows.backtests.work import work_always
@@ -38,7 +38,11 @@ IDLE_S = 1.0
 def run(settings: Settings) -> None:
     """Blocks until SIGINT or SIGTERM. The sweep of another worker finishes the work of a stopped job."""
     logs.configure(settings)
-    uvloop.run(_work(settings))
+    tracing.start(settings, "worker")
+    try:
+        uvloop.run(_work(settings))
+    finally:
+        tracing.close()
 
 
 async def _work(settings: Settings) -> None:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from engage import tracing
 from engage.domain.refusals import Unavailable
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Batcher(Generic[T, R]):
         self._max_size = max_size
         self._in_flight = in_flight
         self._on_batch = on_batch
-        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._waiting: list[tuple[T, asyncio.Future[R], str | None]] = []
         self._running: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
@@ -45,7 +46,7 @@ class Batcher(Generic[T, R]):
             raise Unavailable("api")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        self._waiting.append((item, future))
+        self._waiting.append((item, future, tracing.traceparent()))
         if not self._scheduled and len(self._running) < self._in_flight:
             # Items of this turn of the event loop go together.
             self._scheduled = True
@@ -73,19 +74,20 @@ class Batcher(Generic[T, R]):
         self._running.discard(task)
         self._start()
 
-    async def _answer(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+    async def _answer(self, batch: list[tuple[T, asyncio.Future[R], str | None]]) -> None:
         try:
-            answers = await self._run([item for item, _ in batch])
+            with tracing.link_all("batch", (cause for *_, cause in batch), count=len(batch)):
+                answers = await self._run([item for item, _, _ in batch])
             assert len(answers) == len(batch), "an answer to each item"
         except BaseException as error:
             # No caller may wait for an answer that will not come.
-            for _, future in batch:
+            for _, future, _ in batch:
                 if not future.done():
                     future.set_exception(error)
             if not isinstance(error, Exception):
                 raise
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (_, future, _), answer in zip(batch, answers, strict=True):
             if future.done():
                 continue  # The caller was cancelled.
             if isinstance(answer, Exception):

@@ -65,6 +65,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "https://api.drand.sh,https://api2.drand.sh,https://api3.drand.sh,https://drand.cloudflare.com"
     )
     liveness_file: Path | None = None  # Touched each second while the process works.
+    # Where traces go (OTLP over HTTP), such as http://127.0.0.1:4318/v1/traces; none without it. It needs the
+    # extra engage[tracing].
+    traces_url: str = ""
+    traces_ratio: float = 0.01  # The part of requests that is traced.
     log_level: str = "info"
     log_format: str = "json"  # or "console"
 

@@ -5,7 +5,7 @@ from functools import partial
 import structlog
 import uvloop
 
-from engage import logs
+from engage import logs, tracing
 from engage.api.app import app_of
 from engage.api.health import check
 from engage.api.http.context import open_api
@@ -22,7 +22,11 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM, which drains, or SIGINT. Raises SettingsError."""
     require_pepper(settings)
     logs.configure(settings)
-    uvloop.run(_run(settings))
+    tracing.start(settings, "api")
+    try:
+        uvloop.run(_run(settings))
+    finally:
+        tracing.close()
 
 
 async def _run(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import ceil, floor
 from typing import Final, Protocol
 
+from engage import tracing
 from engage.domain.accounts.balance import Balance
 from engage.domain.identity import Identity
 from engage.feed.messages import RESYNCED
@@ -172,6 +173,8 @@ class Hub:
                 self._leaving.update(dict.fromkeys(sockets))
             else:
                 self._push(sockets, push_of(change.balance, change.cause))
+                if change.trace:
+                    tracing.instant("push", parent=change.trace, count=len(sockets))
 
     def snapshot_read(self, socket: Socket, balance: Balance | None, now: float) -> None:
         self.perform(socket, socket.session.snapshot_read(balance, now))

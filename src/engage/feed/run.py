@@ -12,7 +12,7 @@ import structlog
 import uvloop
 from msgspec.structs import replace
 
-from engage import logs
+from engage import logs, tracing
 from engage.connections.clients import allow_clients
 from engage.domain.accounts.balance import Balance
 from engage.domain.identity import Identity
@@ -41,7 +41,11 @@ COLLECT_AFTER: Final = (5_000, 10, 1_000)
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises SettingsError, and OSError for a port that is taken."""
     logs.configure(settings)
-    uvloop.run(_serve(settings))
+    tracing.start(settings, "feed")
+    try:
+        uvloop.run(_serve(settings))
+    finally:
+        tracing.close()
 
 
 async def _serve(settings: Settings) -> None:

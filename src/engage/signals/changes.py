@@ -23,6 +23,7 @@ class Change(Struct, frozen=True, array_like=True, gc=False):
     debt: int
     seq: int
     cause: str
+    trace: str = ""  # The traceparent of its publication, where it is traced.
 
     @property
     def balance(self) -> Balance:

@@ -26,6 +26,7 @@ from engage.domain.keys import MemberKey
 from engage.domain.refusals import Unavailable
 from engage.signals.changes import Change, encode, topic
 from engage.signals.subscriptions import Subscriptions
+from engage.signals.traces import READS_AT_ONCE, Carried, keeping, reading, removal
 
 TICKET_TTL_S: Final = 30
 HEARTBEAT_TTL_S: Final = 6
@@ -143,6 +144,29 @@ class Topics:
         await self._functions.run_all(
             Call(key, ("SET", key, 1, "EX", HEARTBEAT_TTL_S)) for key in self._servers.keys_on_each(CHECK_KEY)
         )
+
+    async def carry_traces(self, carried: Sequence[Carried]) -> None:
+        """Keeps the traces of credits until they are due. Raises Unavailable, once it has kept the others."""
+        now = self._clock.now()
+        await self._functions.run_all(call for each in carried for call in keeping(each, now))
+
+    async def take_traces(self, members: Sequence[MemberKey]) -> dict[MemberKey, list[str]]:
+        """Takes the traces of the credits of these members that are due by now. Those on a server that is
+        away are lost.
+        """
+        now = self._clock.now()
+        taken: dict[MemberKey, list[str]] = {}
+        wanted = list(dict.fromkeys(members))
+        for first in range(0, len(wanted), READS_AT_ONCE):
+            part = wanted[first : first + READS_AT_ONCE]
+            answers = await self._functions.run([reading(member, now) for member in part])
+            if all(isinstance(found, Unavailable) for found in answers):
+                break  # No server answers. Each part would wait for that.
+            for member, found in zip(part, answers, strict=True):
+                if found and not isinstance(found, Unavailable):
+                    taken[member] = [trace.decode() for trace in found]
+        await self._functions.run([removal(member, now) for member in taken])
+        return taken
 
     async def heartbeat(self, process: str, problems: Sequence[str] = (), *, release: str = "") -> None:
         """Marks this process, such as "feed", as alive for HEARTBEAT_TTL_S, with the names of its loops that

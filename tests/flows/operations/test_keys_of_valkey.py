@@ -16,6 +16,7 @@ from engage.gate.client import Gate
 from engage.runtime.services import Services
 from engage.signals.changes import topic
 from engage.signals.topics import Topics
+from engage.signals.traces import Carried, trace_key
 from tests.support.activities import PROGRAM, join, link, perform, review, social, tap
 from tests.support.clock import NOON
 
@@ -30,6 +31,7 @@ KINDS: Final[list[tuple[str, str, str]]] = [
     # The bound: who has a score on this board in this period. About 150 bytes each.
     (r"engage:gate:board:\{[^}]+\}:(order|places)", "boards x periods", "members with a score"),
     (r"engage:ticket:[0-9a-f]{64}", "feed tickets of half a minute", "nothing"),
+    (r"engage:trace:\{[^}]+\}", "members with a traced credit that is due within the hour", "nothing"),
     (r"engage:done:[a-z_]+", "kinds of due work", "nothing"),
     (r"engage:health:(state|topics)(:\{\d+\})?", "primaries", "nothing"),
     (r"engage:health:(api|feed|worker)(:problems|:releases)?", "nothing", "processes"),
@@ -85,6 +87,9 @@ async def use_everything(services: Services) -> None:
         await services.topics.heartbeat(process)
     await services.topics.note_done("settle")
     await services.topics.issue_ticket(Identity(PROGRAM, "m-1", 2_000_000_000, "key"))
+    due_at = services.topics._clock.now()
+    await services.topics.carry_traces([Carried(PROGRAM, member, due_at, "trace") for member in MEMBERS])
+    assert len(await services.topics.take_traces([(PROGRAM, member) for member in MEMBERS[1:]])) == 11
 
 
 def kind_of(key: str) -> str:
@@ -117,6 +122,11 @@ async def test_the_keys_of_each_call_have_one_hash_slot(services: Services, call
     for call in calls:
         names = keys_of(call)
         assert {slot_of(name) for name in names} <= {slot_of(call.key)}, call.command[:2]
+
+
+def test_the_traces_of_a_member_are_where_their_topic_is() -> None:
+    for member in MEMBERS:
+        assert slot_of(trace_key((PROGRAM, member))) == slot_of(topic(PROGRAM, member))
 
 
 async def test_no_key_has_two_members_but_those_whose_bound_is_stated(

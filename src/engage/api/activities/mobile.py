@@ -8,6 +8,7 @@ from litestar import Controller, Request, post
 from litestar.types import Scope
 from msgspec import Struct
 
+from engage import tracing
 from engage.api.http.answers import Answer, answer
 from engage.api.http.batching import BatchedFlow
 from engage.api.http.bodies import EmptyRequest, read_empty, read_json
@@ -28,6 +29,7 @@ from engage.flows.activities.record import record
 from engage.messages.why import titles_in
 from engage.runtime.idempotency import Keyed
 from engage.runtime.services import Services
+from engage.signals.traces import Carried
 
 T = TypeVar("T")
 
@@ -226,9 +228,21 @@ async def _record(
     origin = protected_origin(api, scope, member)
     request = ActivityRequest(member.program_id, member.member_id, activity, keyed(scope, shape), origin)
     try:
-        return shape(await api.batchers.submit(RECORD, request))
+        recorded = await api.batchers.submit(RECORD, request)
+        trace = tracing.traceparent()
+        if trace is not None:
+            _carry(api, member, recorded, trace)
+        return shape(recorded)
     except Refusal as refusal:
         raise await _with_zone(api, member, refusal) from None
+
+
+def _carry(api: Api, member: Identity, recorded: RecordedActivity, trace: str) -> None:
+    """Let the settlement of the credits continue the trace of the request."""
+    due = {credit.due_at for credit in recorded.credits if credit.due_at is not None}
+    api.services.post_commit.carry(
+        [Carried(member.program_id, member.member_id, at, trace) for at in sorted(due)]
+    )
 
 
 async def _with_zone(api: Api, caller: Identity, refusal: Refusal) -> Refusal:

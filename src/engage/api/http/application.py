@@ -8,10 +8,12 @@ from litestar.enums import ScopeType
 from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.utils import normalize_path
 
+from engage import tracing
 from engage.api.http.answers import SAFE, Answer
 from engage.api.http.direct import DirectAnswers
 from engage.api.http.problems import allowed_methods, to_problem
 from engage.api.http.rate_limits import with_limit_headers
+from engage.api.http.traced import traced
 from engage.domain.refusals import Code, Refusal
 from engage.metrics.catalogue import ApiNumbers
 from engage.metrics.numbers import OTHER
@@ -49,11 +51,19 @@ class Application(Litestar):
             if scope["method"] == "HEAD":
                 scope, send = {**scope, "method": "GET"}, _without_body(send)
             send = with_limit_headers(scope, send)
-            if await self._direct.send(scope, receive, send):
+            if tracing.is_on():
+                await traced(self._answer, scope, receive, send)
                 return
-            if self.metrics is not None:
-                await self._count(self.metrics, scope, receive, send)
-                return
+            await self._answer(scope, receive, send)
+            return
+        await super().__call__(scope, receive, send)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        if await self._direct.send(scope, receive, send):
+            return
+        if self.metrics is not None:
+            await self._count(self.metrics, scope, receive, send)
+            return
         await super().__call__(scope, receive, send)
 
     async def _count(self, metrics: ApiNumbers, scope: Any, receive: Any, send: Any) -> None:

@@ -18,6 +18,7 @@ from litestar.types import Scope
 from litestar.typing import FieldDefinition
 from msgspec import Meta, Struct
 
+from engage import tracing
 from engage.api.http.answers import SAFE, Answer, Headers, encode
 from engage.api.http.languages import negotiate
 from engage.domain.document import decoding
@@ -133,7 +134,7 @@ def operation_of(scope: Scope) -> str:
 
 def language_of(scope: Scope) -> str:
     """Negotiate the language of an answer."""
-    return negotiate(_header(scope, b"accept-language").decode("latin-1"))
+    return negotiate(header_of(scope, b"accept-language").decode("latin-1"))
 
 
 def _headers(refusal: Refusal) -> Headers:
@@ -197,10 +198,13 @@ def _parameter_error(request: Request[Any, Any, Any], parameter: FieldDefinition
 
 
 def _trace_id(scope: Scope) -> str:
-    """Return the trace id of the caller (W3C Trace Context), or a new one."""
-    parent = _TRACE_PARENT.fullmatch(_header(scope, b"traceparent"))
+    """Return the trace id of this request's trace, or of the caller (W3C Trace Context), or a new one."""
+    known = tracing.trace_id()
+    if known is not None:
+        return known
+    parent = _TRACE_PARENT.fullmatch(header_of(scope, b"traceparent"))
     return parent[1].decode() if parent else secrets.token_hex(16)
 
 
-def _header(scope: Scope, name: bytes) -> bytes:
+def header_of(scope: Scope, name: bytes) -> bytes:
     return next((value for header, value in scope["headers"] if header == name), b"")

@@ -13,6 +13,7 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
+from engage import tracing
 from engage.domain.earning.limits import OnceSlot, StreakSlot
 from engage.domain.keys import MemberKey
 from engage.domain.refusals import AccountClosed, Refusal, Unavailable
@@ -173,7 +174,8 @@ async def _claim(services: Services, attempts: list[Attempt]) -> tuple[list[Atte
     """Claims slots from the gate. Returns (granted, unsure); the attempts that are refused are answered."""
     wanted = [(attempt, attempt.claims()) for attempt in attempts]
     requests = [attempt.request(slot) for attempt, slots in wanted for slot in slots]
-    results = iter(await services.gate.claim(requests))
+    with tracing.span("gate", count=len(requests)):
+        results = iter(await services.gate.claim(requests))
     granted: list[Attempt] = []
     unsure: list[Attempt] = []
     refused: list[Attempt] = []
@@ -271,9 +273,10 @@ async def _post(
         offers = [offer for attempt in not_refused(claimed) for offer in attempt.offers()]
         if waits:
             offers = await _with_confirmations(services, posting, offers)
-        ids = await posting.accept(
-            [credit for offer in offers for credit in offer.credits], now=services.clock.now()
-        )
+        with tracing.span("ledger", count=len(offers)):
+            ids = await posting.accept(
+                [credit for offer in offers for credit in offer.credits], now=services.clock.now()
+            )
         wins = [
             (offer, accepted)
             for offer in offers

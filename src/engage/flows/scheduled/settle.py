@@ -3,6 +3,7 @@
 import asyncio
 from datetime import datetime
 
+from engage import tracing
 from engage.ledger.settle import CREDITS_PER_BATCH, settle_batch
 from engage.runtime.posting import open_posting
 from engage.runtime.services import Services
@@ -29,6 +30,11 @@ async def settle_once(
 async def _settle(
     services: Services, *, now: datetime, on_time: bool, swept: bool, waits: bool = False
 ) -> int:
+    with tracing.span("settlement"):
+        return await _settle_batch(services, now=now, on_time=on_time, swept=swept, waits=waits)
+
+
+async def _settle_batch(services: Services, *, now: datetime, on_time: bool, swept: bool, waits: bool) -> int:
     async with open_posting(services, cause="active") as posting:
         ahead = services.clock.ahead
         settled = await settle_batch(
