@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -98,9 +99,20 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     if missing:
         raise SettingsError(f"not set: {', '.join(missing)}")
     try:
-        return msgspec.convert(found, Settings, strict=False, dec_hook=_path)
+        settings = msgspec.convert(found, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{PREFIX}…: {error}") from error
+    for name in ("momo_url", "oidc_issuer"):
+        _check_address(name, getattr(settings, name))
+    return settings
+
+
+def _check_address(name: str, url: str) -> None:
+    """Secrets are sent to these addresses. Raises SettingsError for one over which others can listen."""
+    parts = urlsplit(url)
+    is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if url and parts.scheme != "https" and not (parts.scheme == "http" and is_here):
+        raise SettingsError(f"{PREFIX}{name.upper()}: {url} is not an https URL")
 
 
 def require_pepper(settings: Settings) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from engage.decoding.bounded import UNCOMPRESSED, read_at_most
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.draws.beacon import QUICKNET, Chain, is_signed
@@ -86,13 +87,8 @@ class DrandBeacon:
 
         if self._opened is None:
             self._opened = httpx.AsyncClient(timeout=CALL_S, trust_env=False)
-        body = bytearray()
         try:
-            async with self._opened.stream("GET", url) as answer:
-                async for chunk in answer.aiter_bytes():
-                    body += chunk
-                    if len(body) > ANSWER_BYTES:
-                        break
-                return answer.status_code, bytes(body)
+            async with self._opened.stream("GET", url, headers=UNCOMPRESSED) as answer:
+                return answer.status_code, await read_at_most(answer.aiter_raw(), ANSWER_BYTES)
         except httpx.HTTPError as error:
             raise OSError(f"{type(error).__name__}: {error}") from error

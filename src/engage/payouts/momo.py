@@ -16,6 +16,7 @@ import msgspec
 from babel.numbers import get_currency_precision
 from msgspec import Struct
 
+from engage.decoding.bounded import UNCOMPRESSED, read_at_most
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.withdrawals.withdrawal import (
@@ -103,7 +104,8 @@ class MomoProvider:
             headers={
                 "Ocp-Apim-Subscription-Key": account.subscription_key,
                 "X-Target-Environment": account.environment,
-            },
+            }
+            | UNCOMPRESSED,
             trust_env=False,
         )
         self._token = ""
@@ -199,13 +201,9 @@ class MomoProvider:
 
         Raises httpx.HTTPError, or TimeoutError when the whole call takes too long.
         """
-        body = bytearray()
         async with asyncio.timeout(CALL_S), self._client.stream(method, path, **sent) as answer:
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > ANSWER_BYTES:
-                    break
-        return httpx.Response(answer.status_code, content=bytes(body))
+            body = await read_at_most(answer.aiter_raw(), ANSWER_BYTES)
+        return httpx.Response(answer.status_code, content=body)
 
 
 def _transfer(payout: Payout) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from msgspec import Struct
 from nacl.exceptions import CryptoError
 from nacl.signing import VerifyKey
 
+from engage.decoding.bounded import UNCOMPRESSED, read_at_most
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 
@@ -93,21 +94,17 @@ async def fetch_keys(url: str) -> Keys:
 
     Raises KeySetError.
     """
-    body = bytearray()
     try:
         async with (
             asyncio.timeout(FETCH_TIMEOUT_S),
             httpx.AsyncClient(verify=ssl.create_default_context(), timeout=FETCH_TIMEOUT_S) as client,
-            client.stream("GET", url) as response,
+            client.stream("GET", url, headers=UNCOMPRESSED) as response,
         ):
             response.raise_for_status()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > KEY_SET_BYTES:
-                    break
+            body = await read_at_most(response.aiter_raw(), KEY_SET_BYTES)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
         raise KeySetError(f"{url}: {error!r}") from error
-    return parse_keys(bytes(body))
+    return parse_keys(body)
 
 
 def parse_keys(document: bytes) -> Keys:

@@ -4,6 +4,7 @@ The provider says who somebody is, by a verified e-mail address. Who may work he
 an address without an operator signs nobody in.
 """
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from msgspec import Struct
 
+from engage.decoding.bounded import UNCOMPRESSED, read_at_most
 from engage.decoding.json_text import decode_json
 from engage.decoding.malformed import Malformed
 from engage.domain.operators.sign_in import PATIENCE
@@ -159,6 +161,11 @@ async def _read_metadata(client: httpx.AsyncClient, settings: Settings) -> _Meta
     )
     if found.issuer != issuer:
         raise ProviderFailed(f"the issuer is {found.issuer[:200]}, not {issuer}")
+    if issuer.startswith("https://"):
+        for address in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
+            # The secret, and the keys that sign, go there.
+            if not address.startswith("https://"):
+                raise ProviderFailed(f"not an https URL: {address[:200]}")
     return found
 
 
@@ -172,28 +179,27 @@ async def _send(
     decoder: "msgspec.json.Decoder[Any]",
     auth: httpx.Auth | None = None,
 ) -> Any:
-    """Send a request and decode its answer, which is bounded. Raises ProviderFailed."""
+    """Send a request and decode its answer, which is bounded in size and time. Raises ProviderFailed."""
     try:
-        answer = await client.send(request, stream=True, auth=auth)
-        try:
-            body = b""
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > ANSWER_BYTES:
-                    raise ProviderFailed(f"{request.url} answers too much")
-        finally:
-            await answer.aclose()
+        async with asyncio.timeout(TIMEOUT_S):
+            answer = await client.send(request, stream=True, auth=auth)
+            try:
+                body = await read_at_most(answer.aiter_raw(), ANSWER_BYTES)
+            finally:
+                await answer.aclose()
+        if len(body) > ANSWER_BYTES:
+            raise ProviderFailed(f"{request.url} answers too much")
         if answer.status_code != httpx.codes.OK:
             raise ProviderFailed(f"{request.url} answers {answer.status_code}")
         return decode_json(body, decoder)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise ProviderFailed(f"{request.url}: {error!r}") from error
     except Malformed as error:
         raise ProviderFailed(f"{request.url}: {error}") from error
 
 
 def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False)
+    return httpx.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, headers=UNCOMPRESSED)
 
 
 def _read_pending(settings: Settings, kept: str) -> Pending | None:
