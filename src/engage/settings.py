@@ -102,17 +102,23 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         settings = msgspec.convert(found, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{PREFIX}…: {error}") from error
+    # Secrets are sent to these.
     for name in ("momo_url", "oidc_issuer"):
-        _check_address(name, getattr(settings, name))
+        url = getattr(settings, name)
+        if url and not is_confidential(url):
+            raise SettingsError(f"{PREFIX}{name.upper()}: {url} is not an https URL")
     return settings
 
 
-def _check_address(name: str, url: str) -> None:
-    """Secrets are sent to these addresses. Raises SettingsError for one over which others can listen."""
-    parts = urlsplit(url)
-    is_here = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    if url and parts.scheme != "https" and not (parts.scheme == "http" and is_here):
-        raise SettingsError(f"{PREFIX}{name.upper()}: {url} is not an https URL")
+def is_confidential(url: str) -> bool:
+    """Return whether nobody else can listen: over https, or on this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if parts.scheme == "http":
+        return parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return parts.scheme == "https" and bool(parts.hostname)
 
 
 def require_pepper(settings: Settings) -> None:

@@ -24,6 +24,7 @@ class IdentityProvider:
         self.signing_key = self.key
         self.claims: dict[str, Any] = {}
         self.tokens_status = 200
+        self.endpoints: dict[str, str] = {}  # Instead of those that are here.
         self.asked: dict[str, list[str]] = {}  # The query of the last authorization request.
         self.exchanged: dict[str, list[str]] = {}  # The form of the last token request.
 
@@ -76,7 +77,7 @@ class IdentityProvider:
                     "authorization_endpoint": f"{self.url}/authorize",
                     "token_endpoint": f"{self.url}/token",
                     "jwks_uri": f"{self.url}/keys",
-                }
+                } | self.endpoints
             case "/keys":
                 return {"keys": [self.key.as_dict(private=False)]}
             case _:

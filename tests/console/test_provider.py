@@ -38,6 +38,7 @@ async def console(installed: Settings, provider: IdentityProvider) -> AsyncItera
 @pytest.fixture(autouse=True)
 def usual(provider: IdentityProvider) -> None:
     provider.claims, provider.tokens_status, provider.signing_key = {}, 200, provider.key
+    provider.endpoints = {}
 
 
 async def leave(browser: Browser, next_page: str = "/console/account") -> str:
@@ -131,6 +132,24 @@ async def test_a_provider_that_refuses_or_fails_changes_nothing(
     provider.tokens_status = 500
     assert (await sign_in(console, provider, email)).status == 502
     assert (await console.window().sign_in(email)).status == 200
+
+
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
+@pytest.mark.parametrize("address", ["http://elsewhere.example/", "https://[", "//elsewhere.example"])
+async def test_a_provider_cannot_name_an_address_that_others_can_listen_to(
+    console: Browsing, provider: IdentityProvider, name: str, address: str
+) -> None:
+    """The secret would go there in clear."""
+    provider.endpoints = {name: address}
+    assert (await console.window().open("/console/provider/go?next=/console/account")).status == 502
+
+
+async def test_a_provider_cannot_name_an_address_that_is_none(
+    console: Browsing, provider: IdentityProvider
+) -> None:
+    email = await console.operator("viewer")
+    provider.endpoints = {"token_endpoint": "https://elsewhere.example:port/"}
+    assert (await sign_in(console, provider, email)).status == 502
 
 
 async def test_a_locked_out_password_does_not_lock_the_provider_out(

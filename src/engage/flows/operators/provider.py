@@ -28,7 +28,7 @@ from engage.domain.operators.sign_in import PATIENCE
 from engage.flows.operators.encryption import cipher
 from engage.flows.operators.sign_in import NotSignedIn, begin_session
 from engage.runtime.services import Services
-from engage.settings import Settings
+from engage.settings import Settings, is_confidential
 
 TIMEOUT_S: Final = 5.0
 ANSWER_BYTES: Final = 256 * 1024
@@ -148,8 +148,7 @@ async def _read_id_token(
         "code_verifier": pending.verifier,
     }
     secret = httpx.BasicAuth(settings.oidc_client_id, settings.oidc_client_secret)
-    request = client.build_request("POST", metadata.token_endpoint, data=form)
-    tokens: _Tokens = await _send(client, request, _tokens, auth=secret)
+    tokens: _Tokens = await _send(client, "POST", metadata.token_endpoint, _tokens, data=form, auth=secret)
     return tokens.id_token
 
 
@@ -161,41 +160,33 @@ async def _read_metadata(client: httpx.AsyncClient, settings: Settings) -> _Meta
     )
     if found.issuer != issuer:
         raise ProviderFailed(f"the issuer is {found.issuer[:200]}, not {issuer}")
-    if issuer.startswith("https://"):
-        for address in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
-            # The secret, and the keys that sign, go there.
-            if not address.startswith("https://"):
-                raise ProviderFailed(f"not an https URL: {address[:200]}")
+    for address in (found.authorization_endpoint, found.token_endpoint, found.jwks_uri):
+        # The secret goes there, and the keys that sign come from there.
+        if not is_confidential(address):
+            raise ProviderFailed(f"not an https URL: {address[:200]}")
     return found
 
 
 async def _read(client: httpx.AsyncClient, url: str, decoder: "msgspec.json.Decoder[Any]") -> Any:
-    return await _send(client, client.build_request("GET", url), decoder)
+    return await _send(client, "GET", url, decoder)
 
 
 async def _send(
-    client: httpx.AsyncClient,
-    request: httpx.Request,
-    decoder: "msgspec.json.Decoder[Any]",
-    auth: httpx.Auth | None = None,
+    client: httpx.AsyncClient, method: str, url: str, decoder: "msgspec.json.Decoder[Any]", **sent: Any
 ) -> Any:
     """Send a request and decode its answer, which is bounded in size and time. Raises ProviderFailed."""
     try:
-        async with asyncio.timeout(TIMEOUT_S):
-            answer = await client.send(request, stream=True, auth=auth)
-            try:
-                body = await read_at_most(answer.aiter_raw(), ANSWER_BYTES)
-            finally:
-                await answer.aclose()
+        async with asyncio.timeout(TIMEOUT_S), client.stream(method, url, **sent) as answer:
+            body = await read_at_most(answer.aiter_raw(), ANSWER_BYTES)
         if len(body) > ANSWER_BYTES:
-            raise ProviderFailed(f"{request.url} answers too much")
+            raise ProviderFailed(f"{url} answers too much")
         if answer.status_code != httpx.codes.OK:
-            raise ProviderFailed(f"{request.url} answers {answer.status_code}")
+            raise ProviderFailed(f"{url} answers {answer.status_code}")
         return decode_json(body, decoder)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-        raise ProviderFailed(f"{request.url}: {error!r}") from error
+        raise ProviderFailed(f"{url}: {error!r}") from error
     except Malformed as error:
-        raise ProviderFailed(f"{request.url}: {error}") from error
+        raise ProviderFailed(f"{url}: {error}") from error
 
 
 def _client() -> httpx.AsyncClient:
