@@ -60,7 +60,7 @@ def tokens(api: Calling, member_id: str) -> dict[str, str]:
     head, body, signature = good.split(".")
     other_body = ours(sub="somebody-else").split(".")[1]
     return {
-        "none": jwt.encode(claims, None, "none", headers={"kid": kid}),
+        "none": jwt.encode(claims, "", "none", headers={"kid": kid}),
         "no signature": f"{head}.{body}.",
         "body of another": f"{head}.{other_body}.{signature}",
         "hs256 with the public key": jwt.encode(claims, public["x"], "HS256", headers={"kid": kid}),

@@ -53,7 +53,7 @@ async def shown(caller: Caller, method: str, path: str, body: Any) -> tuple[int,
 
 async def same_as_unknown(caller: Caller, operation: str, path: str, unknown: str) -> None:
     method = next(each.method for each in operations() if each.id == operation)
-    body = (OF_A_MEMBER | OF_A_PROGRAM)[operation]
+    body = {**OF_A_MEMBER, **OF_A_PROGRAM}[operation]
     of_another = await shown(caller, method, path, body)
     assert of_another == await shown(caller, method, unknown, body), operation
     assert of_another[0] == 404, of_another
