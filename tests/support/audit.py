@@ -16,4 +16,5 @@ async def assert_audit_is_clean(services: Services) -> None:
     await services.post_commit.drain()
     async with snapshot(services.db) as conn:
         audited = await audit_snapshot(conn, StoppedClock(services.clock.now() + timedelta(days=400)))
-    assert [(finding.check.name, finding.rows) for finding in audited.broken] == []
+    broken = [(finding.check.name, finding.rows) for finding in audited.broken]
+    assert not broken, broken

@@ -10,11 +10,15 @@ _HELD = """held_credits h
 PROTECTION_CHECKS = (
     Check(
         "held_credits_exist",
-        "Each credit that is held for review is a credit of its member, and belongs to a suspicion.",
+        "Each credit that is held for review is a credit of its member, or was left in an account that was "
+        "merged into the member's, and belongs to a suspicion.",
         f"""
         SELECT h.program_id, h.member_id, h.credit_id, h.suspicion_id, h.state
         FROM {_HELD} LEFT JOIN suspicions s ON s.id = h.suspicion_id
-        WHERE c.id IS NULL OR s.id IS NULL OR s.program_id <> h.program_id
+        WHERE s.id IS NULL OR s.program_id <> h.program_id OR c.id IS NULL AND NOT EXISTS (
+            SELECT FROM members m JOIN credits o USING (program_id, member_id)
+            WHERE m.program_id = h.program_id AND m.merged_into = h.member_id AND o.id = h.credit_id
+        )
         """,  # noqa: S608  # Made of constants, as all queries here.
     ),
     Check(
