@@ -40,8 +40,10 @@ def test_the_device_comes_from_the_token_alone() -> None:
     assert origins.origin(ANA, "203.0.113.9", spoken) == Origin(b"hash", True, network)
 
 
-def test_a_client_without_an_address_has_a_network_too() -> None:
-    assert Origins(SETTINGS).network("", []) == Origins(SETTINGS).network("/run/engage.sock", [])
+@pytest.mark.parametrize("peer", ["", "/run/engage.sock", "203.0.113"])
+def test_clients_without_a_readable_address_share_no_network(peer: str) -> None:
+    """Else a rule for a network would hold the points of all of them."""
+    assert Origins(SETTINGS).network(peer, []) == b""
 
 
 def test_a_wrong_list_of_proxies_ends_the_start() -> None:

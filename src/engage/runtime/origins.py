@@ -32,12 +32,12 @@ class Origins:
         )
 
     def network(self, peer: str, headers: Headers) -> bytes:
-        """Return the keyed hash of the network of a client; that of nothing where it has no address.
+        """Return the keyed hash of the network of a client; nothing where it has no address.
 
         `peer` is the address of the connection. Headers count only if it is that of a trusted proxy.
         """
         address = self._address(peer, headers)
-        return self._hash("" if address is None else network_name(address))
+        return b"" if address is None else self._hash(network_name(address))
 
     def public_network(self, peer: str, headers: Headers) -> bytes | None:
         """The same; None for a private network, in which there may be proxies that nobody has named."""
