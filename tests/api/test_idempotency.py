@@ -99,6 +99,19 @@ async def test_a_repeated_share_takes_one_slot(api: Calling) -> None:
         assert answer.json()["limit"]["remaining"] == 2
 
 
+async def test_a_share_that_was_recorded_before_gets_the_same_answer_under_its_key(api: Calling) -> None:
+    """Its limit would be another one by then."""
+    member = await api.joined()
+    share = {"kind": "link", "product_id": "band"}
+    await member.post("/v1/shares", share | {"share_id": "one"})
+    first = await member.post("/v1/shares", share | {"share_id": "one"}, idempotency_key="k-1")
+    await member.post("/v1/shares", share | {"share_id": "two"})
+    again = await member.post("/v1/shares", share | {"share_id": "one"}, idempotency_key="k-1")
+    assert first.json()["repeated"] is True
+    assert again.content == first.content
+    assert again.headers["idempotency-replayed"] == "true"
+
+
 async def test_a_refused_request_is_decided_anew_under_its_key(api: Calling) -> None:
     stranger = api.member_of(PROGRAM, "joins-later")
     problem(await stranger.post(SHARES, LINK, idempotency_key="k-2"), 401, "unauthorized")

@@ -12,6 +12,7 @@ from engage.flows.activities.attempt import Attempt
 from engage.ledger.credits import ReferencedCredit, read_by_reference
 from engage.ledger.used_slots import WindowQuery, query_of, read_used_slots
 from engage.runtime.database import transaction
+from engage.runtime.idempotency import claim_each, keep_each
 from engage.runtime.services import Services
 
 # An activity that waits for the outcome of others under its reference, and those.
@@ -81,7 +82,7 @@ async def answer_with_others(services: Services, repeats: Sequence[Repeat]) -> N
 async def answer_repeats(services: Services, attempts: Sequence[Attempt]) -> None:
     """Answers the activities that were recorded before: with their credits, or that they were removed.
 
-    Raises Unavailable.
+    An answer under a key is kept: the limits in it change. Raises Unavailable.
     """
     named = [
         (attempt, reference)
@@ -93,11 +94,14 @@ async def answer_repeats(services: Services, attempts: Sequence[Attempt]) -> Non
     async with transaction(services.db) as conn:
         found = await read_by_reference(conn, [reference for _, reference in named])
         repeats = [(attempt, found[reference]) for attempt, reference in named if reference in found]
+        claimed = await claim_each(conn, repeats, lambda repeat: repeat[0].keyed)
         used = await read_used_slots(
             conn, [query for attempt, _ in repeats for query in _windows_of(attempt)]
         )
-    for attempt, credits in repeats:
-        attempt.answer = _repeat(attempt, credits, used)
+        answers = [repeat if isinstance(repeat, Refusal) else _repeat(*repeat, used) for repeat in claimed]
+        await keep_each(conn, zip((attempt.keyed for attempt, _ in repeats), answers, strict=True))
+    for (attempt, _), answer in zip(repeats, answers, strict=True):
+        attempt.answer = answer
 
 
 def _windows_of(attempt: Attempt) -> dict[WindowQuery, WindowSlot]:
