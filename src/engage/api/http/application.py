@@ -11,6 +11,7 @@ from litestar.utils import normalize_path
 from engage import tracing
 from engage.api.http.answers import SAFE, Answer
 from engage.api.http.direct import DirectAnswers
+from engage.api.http.operation import operation_of
 from engage.api.http.problems import allowed_methods, to_problem
 from engage.api.http.rate_limits import with_limit_headers
 from engage.api.http.traced import traced
@@ -76,7 +77,8 @@ class Application(Litestar):
             await send(message)
 
         await super().__call__(scope, receive, noting)
-        metrics.operation(_operation_of(scope)).answered(status, time.perf_counter() - began)
+        name = "console" if scope["path"].startswith(CONSOLE) else operation_of(scope) or OTHER
+        metrics.operation(name).answered(status, time.perf_counter() - began)
 
     def _without_handler(self, scope: Any) -> Answer[Any]:
         try:
@@ -96,15 +98,6 @@ class Application(Litestar):
         except NotFoundException:
             pass
         raise Refusal(Code.NOT_FOUND)
-
-
-def _operation_of(scope: Any) -> str:
-    """Name the operation of the contract; pages and mistaken paths are one each."""
-    handler = scope.get("route_handler")
-    if scope["path"].startswith(CONSOLE):
-        return "console"
-    operation = None if handler is None else getattr(handler, "operation_id", None)
-    return operation if isinstance(operation, str) else OTHER
 
 
 def _is_another_spelling(scope: Any) -> bool:

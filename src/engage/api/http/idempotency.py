@@ -23,8 +23,8 @@ from msgspec import Struct
 from engage.api.http.answers import Answer, Headers
 from engage.api.http.bodies import read_body
 from engage.api.http.context import Api, started_api_of
-from engage.api.http.operation import Repeat, contract_of
-from engage.api.http.problems import FieldError, Problem, invalid, operation_of, to_problem
+from engage.api.http.operation import Repeat, contract_of, operation_of
+from engage.api.http.problems import FieldError, Problem, invalid, to_problem
 from engage.domain.refusals import Code, Refusal, Unavailable
 from engage.runtime.idempotency import Keyed, find_response, keep_after
 from engage.store.idempotency import RequestKey, StoredResponse

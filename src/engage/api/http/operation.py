@@ -4,6 +4,7 @@ from enum import Enum, auto
 from typing import Any, Final, Self
 
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Scope
 from msgspec import Struct
 
 from engage.domain.refusals import UseCase
@@ -58,3 +59,9 @@ def contract_of(handler: BaseRouteHandler) -> Contract:
     found = handler.opt[OPT]
     assert isinstance(found, Contract)
     return found
+
+
+def operation_of(scope: Scope) -> str:
+    """Name the operation of a request, for its path holds ids. Empty where it has none."""
+    handler: Any = scope.get("route_handler")
+    return "" if handler is None else str(handler.operation_id or handler.handler_name)

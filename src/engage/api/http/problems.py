@@ -21,6 +21,7 @@ from msgspec import Meta, Struct
 from engage import tracing
 from engage.api.http.answers import SAFE, Answer, Headers, encode
 from engage.api.http.languages import negotiate
+from engage.api.http.operation import operation_of
 from engage.domain.document import decoding
 from engage.domain.document.errors import Problem as DocumentProblem
 from engage.domain.document.errors import shown
@@ -124,12 +125,6 @@ def _problem(refusal: Refusal, scope: Scope, trace_id: str) -> Answer[Problem]:
     assert fields.keys().isdisjoint(refusal.facts), refusal.facts
     headers = [*_headers(refusal), (b"content-language", language.encode())]
     return Answer(encode(fields | refusal.facts), headers, refusal.status)
-
-
-def operation_of(scope: Scope) -> str:
-    """Name the operation of a request for logs and traces: its path holds ids. Empty where it has none."""
-    handler: Any = scope.get("route_handler")
-    return "" if handler is None else str(handler.operation_id or handler.handler_name)
 
 
 def language_of(scope: Scope) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from engage import tracing
-from engage.api.http.problems import header_of, operation_of
+from engage.api.http.operation import operation_of
+from engage.api.http.problems import header_of
 
 
 async def traced(
