@@ -27,6 +27,7 @@ from engage.messages.traces import trace_line
 from tests.domain.broken_documents import BROKEN, JOINING, SOUND
 from tests.domain.broken_shops import BROKEN_SHOPS, SHOP
 from tests.support.generated_cases import cases
+from tests.support.spoiling import spoil
 
 WRONG = [(SOUND, name, *broken) for name, broken in BROKEN.items()]
 WRONG += [(SHOP, name, *broken) for name, broken in BROKEN_SHOPS.items()]
@@ -125,28 +126,6 @@ def test_a_document_with_a_typing_error_is_a_program_or_a_document_error(at: int
         examples.check(parse(SOUND[:at] + put + SOUND[at + cut :], source="slip"))
 
 
-VALUES = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.dates(),
-    st.datetimes(),
-    st.times(),
-    st.text(max_size=3),
-    st.sampled_from(
-        [
-            *("once", "same_as", "fuel", "share", "link", "GB", "P1D", "-P1D", "never", "every_nth_day"),
-            *("order", "o-1", "on_delivery", "max", "spend", "capture", "store", "five_euros", "coupon"),
-        ]
-    ),
-    st.just([]),
-    st.just({}),
-    st.just({"type": "once"}),
-    st.just([{"type": "fixed", "points": 1}]),
-)
-
-
 TABLES = [tomllib.loads(text) for text in (SOUND, SHOP, *map(programs.text, programs.names()[:2]))]
 
 
@@ -156,7 +135,7 @@ def test_every_wrong_field_is_found_and_no_other(sound: dict[str, Any], drawn: s
     """The walk through the types agrees with msgspec. Tables that pass both never break the validation."""
     table = deepcopy(sound)
     for _ in range(drawn.draw(st.integers(1, 3))):
-        _spoil(table, drawn)
+        spoil(table, drawn)
     problems = decoding.mismatches(table, Program)
     try:
         program = msgspec.convert(table, Program)
@@ -167,30 +146,6 @@ def test_every_wrong_field_is_found_and_no_other(sound: dict[str, Any], drawn: s
     assert all(problem.path.endswith(".type") for problem in problems)
     if not problems and not validation.problems(program):
         examples.check(program)
-
-
-def _spoil(table: dict[str, Any], drawn: st.DataObject) -> None:
-    place: Any = table
-    while True:
-        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-        if not keys:
-            return
-        key = drawn.draw(st.sampled_from(keys))
-        if not isinstance(place[key], (dict, list)) or drawn.draw(st.integers(0, 3)) == 0:
-            break
-        place = place[key]
-    match drawn.draw(st.sampled_from(["drop", "put", "add", "copy"])):
-        case "drop":
-            del place[key]
-        case "put":
-            place[key] = deepcopy(drawn.draw(VALUES))
-        case "copy" if isinstance(place, list):
-            place.append(deepcopy(place[key]))
-        case _ if isinstance(place, dict):
-            name = drawn.draw(st.text(max_size=3) | st.sampled_from(["kind", "rule", "FR"]))
-            place[name] = deepcopy(drawn.draw(VALUES))
-        case _:
-            place.append(deepcopy(drawn.draw(VALUES)))
 
 
 @pytest.mark.parametrize("name", programs.names())

@@ -24,7 +24,7 @@ def parse_toml(text: str, *, source: str) -> Campaign:
 def parse_json(text: str, *, source: str) -> Campaign:
     """The same of JSON."""
     try:
-        value = decode_json(text.encode(), _anything)
+        value = _json_value(text)
     except Malformed as error:
         found = str(error).removeprefix("JSON is malformed: ")
         raise DocumentError(source, [Problem("the document", "JSON", found)]) from error
@@ -34,7 +34,7 @@ def parse_json(text: str, *, source: str) -> Campaign:
 def value_of(text: str, *, notation: Notation) -> object:
     """Decode a text without looking at its fields; None for one that cannot be decoded."""
     try:
-        return decode_json(text.encode(), _anything) if notation is JSON else toml_table(text, source="")
+        return _json_value(text) if notation is JSON else toml_table(text, source="")
     except (Malformed, DocumentError):
         return None
 
@@ -50,3 +50,8 @@ def from_value(value: object, *, source: str, notation: Notation) -> Campaign:
     if problems:
         raise DocumentError(source, problems)
     return msgspec.convert(value, Campaign)
+
+
+def _json_value(text: str) -> object:
+    """Raises Malformed, also for half of a character, which is not UTF-8."""
+    return decode_json(text.encode(errors="surrogatepass"), _anything)
