@@ -4,6 +4,8 @@
 `database`         Settings with a migrated, emptied database, whose sandbox clock shows NOON.
 `own_database`     The same, made for one test, which may change the schema.
 `module_database`  The same, made for the tests of one file.
+`own_installed`    Settings with a new database that has what `engage up` installs, made for one test.
+`module_installed` The same, made for the tests of one file.
 `valkey`           A client of an emptied Valkey: state, topics and queue.
 `settings`         `database`, with Valkey emptied: for tests of several packages.
 `cluster`          A Valkey Cluster of three primaries for the whole run.
@@ -53,6 +55,7 @@ if "faketime" in os.environ.get("LD_PRELOAD", ""):
     vars(os).update(putenv=only_what_c_reads(os.putenv), unsetenv=only_what_c_reads(os.unsetenv))
 
 TEMPLATE = "migrated"
+INSTALLED = "installed"
 _numbers = count(1)
 
 # As in `engage.logs`: a traceback with all locals takes many seconds to render.
@@ -127,6 +130,30 @@ async def module_database(migrated: Settings) -> AsyncIterator[Settings]:
         yield settings
 
 
+@pytest.fixture(scope="session")
+async def installed_template(migrated: Settings) -> Settings:
+    """Create the template with the presets, whose proof takes seconds. Nothing may stay connected to it."""
+    from engage.flows.operations.install import install
+
+    await _execute(migrated, f"CREATE DATABASE {INSTALLED} TEMPLATE {TEMPLATE}")
+    template = _with_database(migrated, INSTALLED)
+    await set_sandbox_clock(template)
+    await install(template)
+    return migrated
+
+
+@pytest.fixture
+async def own_installed(installed_template: Settings) -> AsyncIterator[Settings]:
+    async with fresh_database(installed_template, INSTALLED) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+async def module_installed(installed_template: Settings) -> AsyncIterator[Settings]:
+    async with fresh_database(installed_template, INSTALLED) as settings:
+        yield settings
+
+
 @pytest.fixture
 async def valkey(servers: Settings) -> AsyncIterator[Redis]:
     async with Redis.from_url(servers.state_url) as client:
@@ -169,9 +196,9 @@ def settings(database: Settings, valkey: Redis) -> Settings:
 
 
 @asynccontextmanager
-async def fresh_database(migrated: Settings) -> AsyncIterator[Settings]:
+async def fresh_database(migrated: Settings, template: str = TEMPLATE) -> AsyncIterator[Settings]:
     name = f"test_{next(_numbers)}"
-    await _execute(migrated, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    await _execute(migrated, f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         settings = _with_database(migrated, name)
         await set_sandbox_clock(settings)

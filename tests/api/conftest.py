@@ -4,16 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from engage.flows.operations.install import install
 from engage.settings import Settings
 from tests.api.calling import Calling, calling
 from tests.support.clock import NOON, StoppedClock
 
 
 @pytest.fixture(scope="module")
-async def installed(module_database: Settings) -> Settings:
-    await install(module_database)
-    return module_database
+def installed(module_installed: Settings) -> Settings:
+    return module_installed
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from engage.domain.draws.certificate import faults
 from engage.domain.draws.reading import read_certificate
-from engage.flows.operations.install import install
 from engage.flows.programs.publish import publish
 from engage.settings import Settings
 from tests.api.calling import Caller, Calling, calling, problem
@@ -27,9 +27,8 @@ NEW = {
 
 
 @pytest.fixture
-async def lottery(settings: Settings) -> AsyncIterator[Calling]:
-    await install(settings)
-    async with calling(settings, StoppedClock(NOON)) as opened:
+async def lottery(own_installed: Settings, valkey: Redis) -> AsyncIterator[Calling]:
+    async with calling(own_installed, StoppedClock(NOON)) as opened:
         await publish(
             opened.services.db, document(), source="test", operator="test", clock=opened.services.clock
         )

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from redis.asyncio import Redis
 
 from engage.api.app import create_app
-from engage.flows.operations.install import install
 from engage.settings import Settings
 from tests.api.calling import PROGRAM, Caller, Calling, calling, client_of, fields, problem
 
@@ -17,10 +17,9 @@ SANDBOX, MEMBERS, CLOCK = "/v1/sandbox", "/v1/sandbox/members", "/v1/sandbox/clo
 
 
 @pytest.fixture
-async def sandbox(settings: Settings) -> AsyncIterator[Calling]:
+async def sandbox(own_installed: Settings, valkey: Redis) -> AsyncIterator[Calling]:
     """A sandbox with a running clock. The database keeps how far it was advanced."""
-    await install(settings)
-    async with calling(settings) as opened:
+    async with calling(own_installed) as opened:
         yield opened
 
 
@@ -213,12 +212,11 @@ async def test_an_invalid_advance_is_refused_and_the_clock_stays(
     assert sandbox.services.clock.offset == before
 
 
-async def test_a_restarted_api_goes_on_at_the_time_of_the_sandbox(settings: Settings) -> None:
-    await install(settings)
-    async with calling(settings) as before:
+async def test_a_restarted_api_goes_on_at_the_time_of_the_sandbox(own_installed: Settings) -> None:
+    async with calling(own_installed) as before:
         await before.nobody.post(CLOCK, {"advance": "P30D"})
         offset = before.services.clock.offset
-    async with calling(settings) as after:
+    async with calling(own_installed) as after:
         assert after.services.clock.offset == offset
 
 

@@ -9,7 +9,6 @@ from playwright.async_api import ConsoleMessage, Route
 from playwright.async_api import Page as BrowserPage
 
 from engage.api.app import app_of
-from engage.flows.operations.install import install
 from engage.settings import Settings
 from tests.browser.conftest import REMARKS, REPORT_VIOLATIONS
 from tests.browser.console_contents import ANSWERS, Contents, fill
@@ -41,9 +40,8 @@ FAULTS = """async (isDark) => {
 
 
 @pytest.fixture(scope="module")
-async def console(module_database: Settings) -> AsyncIterator[Browsing]:
-    await install(module_database)
-    async with browsing(module_database, StoppedClock(NOON)) as opened:
+async def console(module_installed: Settings) -> AsyncIterator[Browsing]:
+    async with browsing(module_installed, StoppedClock(NOON)) as opened:
         yield opened
 
 

@@ -13,7 +13,6 @@ from engage import programs
 from engage.cli import main
 from engage.flows.campaigns.act import act
 from engage.flows.campaigns.read import show_campaign
-from engage.flows.operations.install import install
 from engage.programs import campaigns
 from engage.runtime.services import Services, open_services
 from engage.settings import Settings, to_environment
@@ -55,9 +54,8 @@ def spring(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def installed(own_database: Settings) -> Settings:
-    await install(own_database)
-    return own_database
+def installed(own_installed: Settings) -> Settings:
+    return own_installed
 
 
 @pytest.fixture
