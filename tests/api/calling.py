@@ -15,6 +15,7 @@ from sqlalchemy import text
 from engage.api.app import app_of
 from engage.api.contract.openapi import PROBLEM_JSON, document
 from engage.api.controllers import controllers
+from engage.api.http.application import Application
 from engage.api.http.context import Api, open_api
 from engage.clock import Clock
 from engage.domain.refusals import RequestKind, codes_of
@@ -58,9 +59,10 @@ class Caller:
 class Calling:
     """An open API, called through its ASGI interface."""
 
-    def __init__(self, client: httpx.AsyncClient, api: Api) -> None:
+    def __init__(self, client: httpx.AsyncClient, api: Api, app: Application) -> None:
         self.client = client
         self.api = api
+        self.app = app
         self.services = api.services
         self.nobody = Caller(client, "")
         assert api.sandbox is not None
@@ -111,8 +113,10 @@ class Calling:
 @asynccontextmanager
 async def calling(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Calling]:
     """Open the API of an installation whose programs are published."""
-    async with open_api(settings, clock) as api, client_of(app_of(api)) as client:
-        yield Calling(client, api)
+    async with open_api(settings, clock) as api:
+        app = app_of(api)
+        async with client_of(app) as client:
+            yield Calling(client, api, app)
 
 
 def client_of(app: Any, *, sandbox: bool = True) -> httpx.AsyncClient:

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import httpx
 import pytest
 from litestar.routes import HTTPRoute
 
-from engage.api.app import app_of
 from tests.api.calling import Calling, problem
 
 ID = "019aa3c0-7c1e-7b6a-9d6e-2f1f0f6d3a10"
@@ -16,7 +16,7 @@ ID = "019aa3c0-7c1e-7b6a-9d6e-2f1f0f6d3a10"
 @pytest.fixture
 async def plain(api: Calling) -> AsyncIterator[httpx.AsyncClient]:
     """A client that takes any answer: one to HEAD says that it is a problem, and has no body."""
-    transport = httpx.ASGITransport(app_of(api.api))
+    transport = httpx.ASGITransport(cast(Any, api.app))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
@@ -40,7 +40,7 @@ async def test_another_spelling_of_a_path_is_not_found(
 
 async def test_every_path_names_its_methods(api: Calling, plain: httpx.AsyncClient) -> None:
     methods: dict[str, set[str]] = {}
-    for route in app_of(api.api).routes:
+    for route in api.app.routes:
         assert isinstance(route, HTTPRoute)
         path = re.sub(r"{[^}]*:uuid}", ID, route.path)
         methods.setdefault(re.sub(r"{[^}]*}", "x", path), set()).update(route.methods)

@@ -8,7 +8,6 @@ from playwright.async_api import Browser as Chromium
 from playwright.async_api import ConsoleMessage, Route
 from playwright.async_api import Page as BrowserPage
 
-from engage.api.app import app_of
 from engage.settings import Settings
 from tests.browser.conftest import REMARKS, REPORT_VIOLATIONS
 from tests.browser.console_contents import ANSWERS, Contents, fill
@@ -83,7 +82,7 @@ async def page(browser: Chromium, admin: Browser, contents: Contents) -> AsyncIt
 
 async def addresses_of(console: Browsing, admin: Browser, contents: Contents) -> dict[str, list[str]]:
     """The addresses of each route that is read. Those that `contents` leaves out are found by links."""
-    read = [route for route in console_routes(app_of(console.api)) if route.method == "GET"]
+    read = [route for route in console_routes(console.app) if route.method == "GET"]
     found = {route.path: list(contents.addresses.get(route.path, ())) for route in read}
     known = [path for paths in found.values() for path in paths]
     for path in known:  # It grows by each link that leads to a route without an address.

@@ -137,6 +137,7 @@ class Browsing:
 
     def __init__(self, api: Api) -> None:
         self.api = api
+        self.app = app_of(api)
         self._windows: list[httpx.AsyncClient] = []
 
     @property
@@ -145,7 +146,7 @@ class Browsing:
 
     def window(self) -> Browser:
         client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(cast(Any, app_of(self.api))),
+            transport=httpx.ASGITransport(cast(Any, self.app)),
             base_url="http://localhost",
             follow_redirects=True,
         )

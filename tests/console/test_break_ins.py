@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import pytest
 from litestar.routes import HTTPRoute
 
-from engage.api.app import app_of
 from engage.domain.operators.roles import ROLES, Permission, Role, may
 from engage.flows.operators.accounts import reset_operator
 from tests.console.browsing import PASSWORD, Browser, Browsing
@@ -27,7 +26,7 @@ FOR_VIEWERS = {
 
 
 def routes(console: Browsing) -> Sequence[ConsoleRoute]:
-    found = list(console_routes(app_of(console.api)))
+    found = list(console_routes(console.app))
     assert {route.method for route in found} == {"GET", "POST"}
     assert len(found) > 50
     return found
@@ -100,7 +99,7 @@ async def test_a_session_of_the_console_opens_nothing_of_the_api_for_operators(c
     browser = await console.signed_in("admin")
     tried = [
         ConsoleRoute(str(method), route.path, handler)
-        for route in app_of(console.api).routes
+        for route in console.app.routes
         if isinstance(route, HTTPRoute) and route.path.startswith("/v1/admin")
         for handler in route.route_handlers
         for method in handler.http_methods - {"OPTIONS", "HEAD"}

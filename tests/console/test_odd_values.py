@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from engage.api.app import app_of
 from tests.console.browsing import Browsing
 from tests.console.routes import ConsoleRoute, console_routes
 from tests.support.database import rows
@@ -23,7 +22,7 @@ ODD = [
 
 
 def read(console: Browsing) -> Sequence[ConsoleRoute]:
-    routes = [route for route in console_routes(app_of(console.api)) if route.method == "GET"]
+    routes = [route for route in console_routes(console.app) if route.method == "GET"]
     assert len(routes) > 30
     return routes
 

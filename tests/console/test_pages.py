@@ -1,12 +1,11 @@
 """Every page of the console names whom it is for, and keeps scripts out."""
 
-from engage.api.app import app_of
 from tests.console.browsing import Browsing
 from tests.console.routes import console_routes
 
 
 async def test_every_page_says_whom_it_is_for(console: Browsing) -> None:
-    routes = list(console_routes(app_of(console.api)))
+    routes = list(console_routes(console.app))
     assert len(routes) > 5
     assert [route.path for route in routes if route.needed is None] == []
 
