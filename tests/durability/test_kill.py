@@ -27,7 +27,7 @@ async def test_every_202_is_exactly_one_credit_whatever_is_killed(tmp_path: Path
     folder = tmp_path / "there"
     async with up(tmp_path, port) as (running, _):
         await advance_clock(port, FAR_NOON)  # At noon, so that a repeated tap is on the same day.
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             tokens = await _members(client)
             statuses = await _tap_while_processes_are_killed(client, tokens, folder)
             await eventually(lambda: health(port) == 200, within_s=PATIENCE_S)

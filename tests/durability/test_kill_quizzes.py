@@ -101,7 +101,7 @@ async def _take_while_servers_are_killed(
                 await servers.postgres.kill()
                 await servers.postgres.start()
 
-    async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient(timeout=10) as client:
+    async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient(timeout=30) as client:
         await asyncio.gather(killer(), *(app(client) for _ in range(AT_ONCE)))
     return grades
 

@@ -71,8 +71,15 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def _have_state(process: psutil.Process, states: set[str]) -> bool:
-    """True if the process and all its children are in one of the states."""
-    return all(each.status() in states for each in (process, *process.children(recursive=True)))
+    """True if the process and all its children are in one of the states. Children may end meanwhile."""
+
+    def status(child: psutil.Process) -> str | None:
+        with suppress(psutil.NoSuchProcess):
+            return child.status()
+        return None
+
+    children = {status(child) for child in process.children(recursive=True)} - {None}
+    return {process.status(), *children} <= states
 
 
 def _created(pid: int) -> float:

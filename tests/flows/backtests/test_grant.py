@@ -24,6 +24,7 @@ from tests.support.backtests import done, start, work
 from tests.support.campaigns import approve, boost, document, operator
 from tests.support.clock import DAY, advance
 from tests.support.database import rows
+from tests.support.eventually import WITHIN_S
 from tests.support.tiers import PROGRAM, join, paid, returned, send, tap
 
 WAITING = """
@@ -228,7 +229,7 @@ async def test_two_workers_and_one_that_dies_give_each_gain_once(
         # The worker waits with a batch, and dies.
         await conn.execute(text("LOCK TABLE stored_entries IN EXCLUSIVE MODE"))
         dying = asyncio.create_task(give_some(services))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             while not await rows(other.db, WAITING):
                 await asyncio.sleep(0.01)
         dying.cancel()

@@ -19,6 +19,7 @@ from tests.support.backtests import work as take_steps
 from tests.support.campaigns import boost, document
 from tests.support.clock import DAY, advance
 from tests.support.database import rows
+from tests.support.eventually import WITHIN_S
 from tests.support.tiers import PROGRAM, join, tap
 
 MEMBERS = 12
@@ -99,7 +100,7 @@ async def test_a_part_whose_worker_dies_is_done_by_another(population: Services,
     async with transaction(other.db) as conn:
         await conn.execute(text("LOCK TABLE backtest_gains IN EXCLUSIVE MODE"))
         dying = asyncio.create_task(take_step(population))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             while not await rows(other.db, WAITING):
                 await asyncio.sleep(0.01)
         dying.cancel()
@@ -180,9 +181,9 @@ async def test_a_worker_looks_for_backtests_by_itself(
     monkeypatch.setattr(work, "IDLE_S", IDLE_S / 100)
     turned = asyncio.Event()
     working = asyncio.create_task(work_always(population, turned.set))
-    await asyncio.wait_for(turned.wait(), 10)
+    await asyncio.wait_for(turned.wait(), WITHIN_S)
     id_ = await start(population, double())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WITHIN_S):
         while (await show_backtest(population, id_)).state == "running":
             await asyncio.sleep(0.01)
     working.cancel()
