@@ -344,7 +344,7 @@ BROKEN_SHOPS: dict[str, tuple[str, str, list[str]]] = {
         "",
         [
             "examples[0].steps[5]: expected one of earns, refused, quotes, pays, gives, wins, asks, "
-            "grades, balance, streak, expiring, tiers, got no expectation"
+            "grades, held, balance, streak, expiring, tiers, got no expectation"
         ],
     ),
     "a reward that is refused and given": (

@@ -17,6 +17,7 @@ from engage.domain.earning.definition import Rule
 from engage.domain.earning.due import After, NextDay, OnDelivery
 from engage.domain.earning.limits import FirstOrders, PerWindow
 from engage.domain.program.program import Program
+from engage.domain.protection.definition import Protection, VelocityRule, VelocityWindow
 from engage.domain.quizzes.definition import Quiz
 from engage.domain.rewards.definition import AnyReward, CouponReward
 
@@ -71,6 +72,31 @@ def _quiz(quiz: Quiz) -> Iterator[tuple[str, Quiz]]:
 
 def _with(quiz: Quiz, **changed: Any) -> Quiz:
     return replace(quiz, **changed)
+
+
+def velocity_changes(program: Program) -> Iterator[Change]:
+    """Change what a program says about farming, as `changes` does with the rest."""
+    assert program.protection is not None
+    velocity = program.protection.velocity
+    for n, rule in enumerate(velocity):
+        for change, changed in _velocity(rule):
+            protection = Protection(velocity=[*velocity[:n], changed, *velocity[n + 1 :]])
+            yield f"{rule.id} {change}", replace(program, protection=protection)
+
+
+def _velocity(rule: VelocityRule) -> Iterator[tuple[str, VelocityRule]]:
+    for fewer in _numbers(rule, "at_most"):
+        yield f"at most {fewer.at_most}", fewer
+    for hold in (rule.hold - SECOND, rule.hold + SECOND):
+        yield f"hold {hold}", replace(rule, hold=hold)
+    for window in get_args(VelocityWindow):
+        if window != rule.per_window:
+            yield f"per {window}", replace(rule, per_window=window)
+    yield "per another source", replace(rule, per="network" if rule.per == "device" else "device")
+    yield "counts others", replace(rule, counts="activities" if rule.counts == "members" else "members")
+    yield "on other activities", replace(rule, on=[] if rule.on else ["visit"])
+    for attested in (True, False) if rule.per == "device" else ():
+        yield f"attested {attested}", replace(rule, attested=attested)
 
 
 def _rule(rule: Rule) -> Iterator[tuple[str, Rule]]:

@@ -1,7 +1,7 @@
 """The presets, and their examples, which notice a change of any number in the rules."""
 
 import tomllib
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import jsonschema_rs
 import msgspec
@@ -11,11 +11,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from engage import programs
+from engage.domain.activity import Review
 from engage.domain.playback import examples
+from engage.domain.program import sections
 from engage.domain.program.parse import parse, schema
 from engage.domain.program.program import Program
-from tests.domain.mutations import changes
+from engage.domain.refusals import Code, Refusal
+from tests.domain.mutations import changes, velocity_changes
 from tests.domain.strategies import PRESETS, V2020, V2022, V2025
+
+DEMO = parse(programs.text(programs.DEMO_STORE), source=programs.DEMO_STORE)
+NOON_IN_MARCH = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def _title(program: Program) -> str:
@@ -102,6 +108,27 @@ CHANGES = [
 @pytest.mark.parametrize("changed", CHANGES)
 def test_the_examples_notice_every_mutation(changed: Program) -> None:
     assert examples.check(changed)
+
+
+def test_the_demo_store_says_when_points_are_held_and_notices_every_mutation_of_that() -> None:
+    assert [str(failure) for failure in examples.check(DEMO)] == []
+    assert [change for change, changed in velocity_changes(DEMO) if not examples.check(changed)] == []
+
+
+@pytest.mark.parametrize("program", [V2020, V2022, V2025, DEMO], ids=_title)
+def test_reviews_have_a_limit_whatever_products_they_are_about(program: Program) -> None:
+    (rule,) = [each for each in program.rules if each.on.activity == "review"]
+    assert rule.also
+    for limit in rule.also:
+        wanted = {"day": [0] * (limit.count + 1), "month": [*range(limit.count), 0]}[limit.window]
+        member = sections.simulate(replace(program, challenges=[]), next(iter(program.countries)))
+        reviews = [(Review(product_id=f"p-{n}", review_id=f"r-{n}"), day) for n, day in enumerate(wanted)]
+        *paid, (beyond, _) = reviews
+        for review, day in paid:
+            assert member.record(review, NOON_IN_MARCH + timedelta(days=day))
+        with pytest.raises(Refusal) as refused:
+            member.record(beyond, NOON_IN_MARCH)
+        assert (refused.value.code, refused.value.facts["window"]) == (Code.LIMIT_REACHED, limit.window)
 
 
 @pytest.mark.parametrize("program", PRESETS, ids=_title)

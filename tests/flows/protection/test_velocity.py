@@ -3,6 +3,9 @@
 import asyncio
 from datetime import timedelta
 
+from engage.domain.program import sections
+from engage.domain.protection.example_steps import StepOrigin
+from engage.domain.protection.simulated import SimulatedProtection
 from engage.domain.refusals import Refusal
 from engage.flows.activities.activity import RecordedActivity
 from engage.flows.activities.record import record
@@ -12,7 +15,7 @@ from engage.flows.scheduled.settle import settle_due
 from engage.runtime.services import Services
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import advance
-from tests.support.protection import PROGRAM, act, join, perform, ring, share
+from tests.support.protection import PROGRAM, TAP, act, join, perform, review, ring, share
 
 NORMAL, HOLD = timedelta(minutes=5), timedelta(days=3)
 
@@ -68,3 +71,22 @@ async def test_the_decision_is_the_same_after_valkey_was_lost(services: Services
     await rebuild(services)
     held = [delay(services, await perform(services, member, share())) for member in members]
     assert held == [timedelta(hours=1)] * 3 + [timedelta(hours=1) + HOLD]
+
+
+async def test_a_simulated_member_is_held_as_a_real_one(services: Services) -> None:
+    """An example with so many others on a device is right about what happens after these."""
+    *others, member = ring(4)
+    await join(services, [*others, member])
+    program, _ = services.programs.in_force(PROGRAM, at=services.clock.now(), country="ES")
+    simulated = sections.simulate(program, "ES")
+    simulated.feature(SimulatedProtection).come_from(StepOrigin(device="tablet", network="cafe", others=3))
+    for other in others:
+        await perform(services, other)
+    for activity in (TAP, share(), review()):
+        recorded = await perform(services, member, activity)
+        expected = simulated.record(activity, services.clock.now())
+        assert [(credit.rule, credit.due_at) for credit in recorded.credits] == [
+            (credit.rule_id, credit.due_at) for credit in expected
+        ]
+        assert [credit.why for credit in recorded.credits] == [credit.why for credit in expected]
+        assert simulated.feature(SimulatedProtection).held_by == ["ring"]

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from engage.domain.earning.credit import expires_at
+from engage.domain.earning.credit import NewCredit, expires_at
 from engage.domain.earning.due import OnConfirmation
 from engage.domain.earning.terms import EarningTerms
 
@@ -29,3 +29,9 @@ def confirmed(
         return None
     due_at = max(activity_at, confirmed_at) + due.delay + hold
     return due_at, expires_at(terms, rule.unit, due_at, zone)
+
+
+def hold_of(credit: NewCredit) -> timedelta:
+    """The time by which a credit is due later than its rule says; what a boost adds waits with its base."""
+    inputs = credit.why.inputs.get("base") or credit.why.inputs
+    return timedelta(seconds=inputs.get("held", {}).get("hold_s", 0))

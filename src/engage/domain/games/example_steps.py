@@ -37,7 +37,7 @@ class PlayGame(Action, frozen=True, tag="play_game"):
     Limits of the game can still cut it.
     """
 
-    results: ClassVar = frozenset({"earns", "wins"})
+    results: ClassVar = frozenset({"earns", "wins", "held"})
 
     game_id: DefinitionId
     draws: DefinitionId | None = None

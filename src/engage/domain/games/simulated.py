@@ -59,11 +59,13 @@ class SimulatedGames(SimulatedFeature):
         won = prize if outcome.prize is not None else None
         if won is not None and gift is not None:
             rewards.give(gift, at)
-        credits = []
+        credits: list[NewCredit] = []
         if won is not None and won.points is not None:
             terms = self._member.terms
             credits = [prize_credit(terms, game, won, run=1, number=len(plays), at=at, zone=zone)]
-            self._member.account.add(credits[0])
+        credits = self._member.held_back("game_play", f"{game_id}:{len(plays)}", credits, at)
+        for credit in credits:
+            self._member.account.add(credit)
         return SimulatedPlay(outcome, credits, self._left(game, at, zone))
 
     def _check_budget(self, game: Game, number: int, at: datetime) -> None:

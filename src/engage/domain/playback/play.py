@@ -8,6 +8,8 @@ from engage.domain.activity import Order
 from engage.domain.feature.action import Action
 from engage.domain.feature.outcome import Outcome
 from engage.domain.program.example import TimedStep
+from engage.domain.protection.example_steps import ExpectedHold
+from engage.domain.protection.simulated import SimulatedProtection
 from engage.domain.refusals import Refusal
 from engage.domain.simulation.member import SimulatedMember
 
@@ -19,10 +21,16 @@ def play(member: SimulatedMember, step: TimedStep, at: datetime) -> Outcome:
     """
     member.advance(at)
     earned = member.react(at)
+    protection = member.feature(SimulatedProtection)
+    protection.come_from(step.origin)
     try:
         outcome = _do(member, step, at)
     except Refusal as refusal:
         outcome = Outcome(refusal=refusal)
+    if step.origin is not None and outcome.refusal is None:
+        found = ExpectedHold(by=protection.held_by)
+        outcome = replace(outcome, results={**outcome.results, "held": found})
+    protection.come_from(None)
     earned += member.react(at)
     member.advance(at)
     if earned and outcome.refusal is None:

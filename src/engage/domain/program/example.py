@@ -32,6 +32,7 @@ from engage.domain.examples.steps import (
     Wait,
 )
 from engage.domain.games.example_steps import ExpectedPlay, PlayGame
+from engage.domain.protection.example_steps import ExpectedHold, StepOrigin
 from engage.domain.quizzes.example_steps import AnswerQuiz, ExpectedGrade, ExpectedPaper, StartQuiz
 from engage.domain.referrals.example_steps import FriendJoins, FriendOrders, FriendReturns, UseFriendsCode
 from engage.domain.refusals import Code
@@ -63,6 +64,7 @@ class TimedStep(DocumentStruct, frozen=True):
     at: datetime  # Without an offset: local time of the member's country.
     do: RuleActivity | AnyAction
     days: Annotated[int, Meta(ge=1, le=1000)] = 1
+    origin: StepOrigin | None = None  # Of what members do in the app.
 
     def instants(self, zone: str) -> list[datetime]:
         """The times of the step in UTC: the same local time on each of its days."""
@@ -86,6 +88,7 @@ class Step(TimedStep, frozen=True):
     wins: ExpectedPlay | None = None
     asks: ExpectedPaper | None = None
     grades: ExpectedGrade | None = None
+    held: ExpectedHold | None = None
     balance: ExpectedBalance | None = None
     streak: ExpectedStreak | None = None
     expiring: list[ExpectedExpiration] | None = None

@@ -11,7 +11,7 @@ from engage.domain.feature.outcome import Expectation
 from engage.domain.feature.section import Context
 from engage.domain.program.example import Example, Step, TimedStep
 from engage.domain.program.program import Program
-from engage.domain.program.step_validation import action_problems, time_problems
+from engage.domain.program.step_validation import action_problems, results_of, time_problems
 from engage.domain.refusals import Code, UseCase
 
 # Examples are played at each check and each test run. Nobody reads more than these.
@@ -62,7 +62,7 @@ def step_problems(example: Example, path: str, context: Context) -> Iterator[Pro
 def _step(step: Step, path: str, context: Context) -> Iterator[Problem]:
     possible = [name for name in step.__struct_fields__ if name not in NO_EXPECTATIONS]
     expected = [name for name in possible if getattr(step, name) is not None]
-    tag, results = str(step.do.__struct_config__.tag), _results(step.do)
+    tag, results = str(step.do.__struct_config__.tag), results_of(step.do)
     for name in expected:
         if name not in results | OF_ANY_ACTION:
             yield Problem(f"{path}.{name}", f"no {name}: {tag} has no such result", "one")
@@ -75,17 +75,15 @@ def _step(step: Step, path: str, context: Context) -> Iterator[Problem]:
             yield Problem(path, "earns or refused", "neither")
     elif not expected:
         yield Problem(path, one_of(possible), "no expectation")
-    yield from action_problems(step, f"{path}.do", context, refused=step.refused)
+    if step.held is not None and step.origin is None:
+        yield Problem(f"{path}.held", "an origin of the step beside it", "none")
+    yield from action_problems(step, path, context, refused=step.refused)
     yield from _credits(step, path, context)
     yield from _tiers(step, path, context)
     for name in expected:
         expectation = getattr(step, name)
         if isinstance(expectation, Expectation):
             yield from expectation.problems(f"{path}.{name}", context)
-
-
-def _results(do: Activity | Action) -> frozenset[str]:
-    return do.results if isinstance(do, Action) else frozenset({"earns"})
 
 
 def _credits(step: Step, path: str, context: Context) -> Iterator[Problem]:

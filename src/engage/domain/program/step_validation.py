@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from engage.domain.activity import Order
+from engage.domain.activity import Activity, Order
 from engage.domain.calendar import happens, start_of_day
 from engage.domain.document.errors import Problem, duplicate_names, join, one_of, shown
 from engage.domain.feature.action import Action
@@ -14,6 +14,7 @@ from engage.domain.feature.section import Context
 from engage.domain.program import versions
 from engage.domain.program.example import TimedStep
 from engage.domain.program.program import Program
+from engage.domain.protection.definition import APP_ACTIVITIES
 from engage.domain.refusals import Code
 
 EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
@@ -22,11 +23,25 @@ EARLIEST_YEAR, LATEST_YEAR = 2000, 2100
 def action_problems(
     step: TimedStep, path: str, context: Context, *, refused: Code | None = None
 ) -> Iterator[Problem]:
-    """The problems of what is done. `refused` is the refusal that is expected of it."""
+    """The problems of what is done, and of where it comes from. `refused` is the refusal that is expected of
+    it.
+    """
     if isinstance(step.do, Action):
-        yield from step.do.problems(path, context, refused=refused)
+        yield from step.do.problems(f"{path}.do", context, refused=refused)
     elif isinstance(step.do, Order):
-        yield from duplicate_names([line.line_id for line in step.do.lines], f"{path}.lines", "line_id")
+        yield from duplicate_names([line.line_id for line in step.do.lines], f"{path}.do.lines", "line_id")
+    if step.origin is not None:
+        yield from step.origin.problems(f"{path}.origin")
+        if "held" not in results_of(step.do):
+            tag = step.do.__struct_config__.tag
+            yield Problem(f"{path}.origin", f"none: {tag} does not come from the app", "one")
+
+
+def results_of(do: Activity | Action) -> frozenset[str]:
+    """The fields of a step that can expect something of what is done."""
+    if isinstance(do, Action):
+        return do.results
+    return frozenset({"earns", "held"} if do.__struct_config__.tag in APP_ACTIVITIES else {"earns"})
 
 
 def time_problems(program: Program, country: str, steps: Sequence[TimedStep], path: str) -> Iterator[Problem]:

@@ -81,7 +81,7 @@ class AnswerQuiz(QuizAction, frozen=True, kw_only=True, tag="answer_quiz"):
     and leaves out the others.
     """
 
-    results: ClassVar = frozenset({"earns", "grades"})
+    results: ClassVar = frozenset({"earns", "grades", "held"})
 
     right: Count | None = None
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from engage.domain.activity import QuizAttempt
 from engage.domain.earning.credit import NewCredit
-from engage.domain.keys import quiz_rule
+from engage.domain.keys import quiz_reference, quiz_rule
 from engage.domain.quizzes.attempts import AttemptPlace, check_time, credit_of, next_place, window_of
 from engage.domain.quizzes.definition import Question, Quiz
 from engage.domain.quizzes.grading import Answers, Grade, check_answers, grade, normalized
@@ -76,20 +76,23 @@ class SimulatedQuizzes(SimulatedFeature):
             return attempt
         check_time(expires_at=attempt.expires_at, at=at, zone=self._zone)
         graded = grade(attempt.quiz, attempt.questions, given)
+        answered = QuizAttempt(quiz_id=quiz_id, attempt_id=attempt.id)
         credit = credit_of(
             self._member.terms,
             attempt.quiz,
             graded,
-            QuizAttempt(quiz_id=quiz_id, attempt_id=attempt.id),
+            answered,
             attempt.place,
             version=self._member.terms.version,
             at=at,
             zone=self._zone,
         )
-        if credit is not None:
-            self._member.check_budget([credit], at)
-            self._member.account.add(credit)
-        attempt.answers, attempt.graded, attempt.credit = given, graded, credit
+        earned = [] if credit is None else [credit]
+        earned = self._member.held_back("quiz_attempt", quiz_reference(attempt.id), earned, at)
+        if earned:
+            self._member.check_budget(earned, at)
+            self._member.account.add(earned[0])
+        attempt.answers, attempt.graded, attempt.credit = given, graded, next(iter(earned), None)
         return attempt
 
     def right_answers(self, quiz_id: str, count: int | None) -> Answers:

@@ -11,7 +11,7 @@ from engage.domain.activity import AnyActivity, Order, Registration
 from engage.domain.calendar import local_date
 from engage.domain.earning import orders
 from engage.domain.earning.boost import Boost
-from engage.domain.earning.confirmation import confirmed
+from engage.domain.earning.confirmation import confirmed, hold_of
 from engage.domain.earning.credit import NewCredit
 from engage.domain.earning.freeze_purchase import check_points, price, with_one_more
 from engage.domain.earning.limits import DailyStreak
@@ -57,6 +57,12 @@ class SimulatedFeature:
     def unpaid(self, credits: Sequence[NewCredit], at: datetime) -> Collection[str]:
         """Return the rules that cannot pay their credits of an activity at `at`, by what was known before."""
         return ()
+
+    def hold_back(
+        self, name: str, activity: str, credits: Sequence[NewCredit], at: datetime
+    ) -> Sequence[NewCredit]:
+        """Return the credits of an activity of a kind, due later where somebody should look at them first."""
+        return credits
 
     def order_changed(self, order_id: str, facts: OrderFacts, at: datetime) -> None:
         """React to an order that was paid, delivered, cancelled or returned, before its credits change."""
@@ -135,12 +141,25 @@ class SimulatedMember:
         terms = self.terms_at(at)
         unpaid = partial(self.unpaid, at=at)
         found = self.limits.record(terms, activity, at, self.market.zone, unpaid=unpaid)
+        if found[0].source_key not in self.account.credits:
+            key = activity.reference or found[0].source_key
+            found = self.held_back(str(activity.__struct_config__.tag), key, found, at)
         earned = self.earn(found, at)
         if activity.reference is not None:
             self._terms_of.setdefault(activity.reference, terms)
         if activity.reference in self.confirmed:
             self._set_due_times(activity.reference)
         return [self._as_it_is(credit) for credit in earned]
+
+    def held_back(
+        self, name: str, activity: str, credits: Sequence[NewCredit], at: datetime
+    ) -> list[NewCredit]:
+        """The credits of an activity, due when the features let them be. `activity` tells it from others of
+        its kind.
+        """
+        for feature in self._features.values():
+            credits = feature.hold_back(name, activity, credits, at)
+        return list(credits)
 
     def earn(self, credits: Iterable[NewCredit], at: datetime) -> list[NewCredit]:
         """Add the credits of one activity with what boosts them, each once; all of them in order."""
@@ -298,6 +317,7 @@ class SimulatedMember:
                 lapses_at=new.lapses_at,
                 confirmed_at=self.confirmed[reference],
                 zone=new.why.zone,
+                hold=hold_of(new),
             )
             if credit.pending and times is not None:
                 credit.due_at, credit.expires_at = times

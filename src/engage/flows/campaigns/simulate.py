@@ -88,9 +88,7 @@ def _check_steps(
         raise DocumentError("", [program])
     context = context_of(program, [each.newest.campaign for each in campaigns])
     problems = [
-        problem
-        for n, step in enumerate(steps)
-        for problem in action_problems(step, f"steps[{n}].do", context)
+        problem for n, step in enumerate(steps) for problem in action_problems(step, f"steps[{n}]", context)
     ]
     wrong = list(time_problems(program, country, steps, "steps"))
     problems += wrong or version_problems(program, programs, country, steps, "steps")
