@@ -28,6 +28,7 @@ from engage.flows.protection.queue import (
     decision_view,
     list_queue,
     read_detail,
+    read_program,
 )
 from engage.store.protection.decisions import Decision
 
@@ -181,7 +182,7 @@ async def _decide(
 ) -> Answer[DecisionView]:
     api, key = await operator_of(request.scope)
     wanted = await read_json(request, _decision)
-    key.check((await read_detail(api.services, suspicion_id)).suspicion.program)
+    key.check(await read_program(api.services, suspicion_id))
     made = await decision(
         api.services,
         suspicion_id,

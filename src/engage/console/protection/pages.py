@@ -17,7 +17,14 @@ from engage.console.permissions import needs
 from engage.console.rendering import page
 from engage.domain.operators.roles import Permission
 from engage.flows.protection.decide import decide, undo
-from engage.flows.protection.queue import SHOWN, SuspicionDetail, list_queue, read_detail
+from engage.flows.protection.queue import (
+    SHOWN,
+    SuspicionDetail,
+    list_queue,
+    read_detail,
+    read_program,
+    read_requester,
+)
 from engage.store.protection.decisions import Decision
 from engage.store.protection.queue import HeldRow, State
 
@@ -61,7 +68,18 @@ class SuspicionController(Controller):
     @get("/{suspicion_id:uuid}", opt=needs(Permission.READ_MEMBERS))
     async def suspicion(self, request: HtmlRequest, suspicion_id: SuspicionId) -> Response[Any]:
         visitor = visitor_of(request)
-        return _page(request, visitor, await _find(visitor, suspicion_id))
+        visitor.check_program(await read_program(visitor.services, suspicion_id))
+        return await _page(request, visitor, suspicion_id)
+
+    @post("/{suspicion_id:uuid}/approve", status_code=303, opt=needs(Permission.APPROVE))
+    async def approve(self, request: HtmlRequest, suspicion_id: SuspicionId) -> Response[Any]:
+        return await _decide(
+            request, suspicion_id, "approve", partial(decide, kind="rejected", part="second")
+        )
+
+    @post("/{suspicion_id:uuid}/decline", status_code=303, opt=needs(Permission.APPROVE))
+    async def decline(self, request: HtmlRequest, suspicion_id: SuspicionId) -> Response[Any]:
+        return await _decide(request, suspicion_id, "decline", partial(undo, part="second"))
 
     @post("/{suspicion_id:uuid}/release", status_code=303, opt=needs(Permission.HELP_MEMBERS))
     async def release(self, request: HtmlRequest, suspicion_id: SuspicionId) -> Response[Any]:
@@ -69,7 +87,7 @@ class SuspicionController(Controller):
 
     @post("/{suspicion_id:uuid}/reject", status_code=303, opt=needs(Permission.HELP_MEMBERS))
     async def reject(self, request: HtmlRequest, suspicion_id: SuspicionId) -> Response[Any]:
-        return await _decide(request, suspicion_id, "reject", partial(decide, kind="rejected"))
+        return await _decide(request, suspicion_id, "reject", partial(decide, kind="rejected", part="first"))
 
     @post("/{suspicion_id:uuid}/undo", status_code=303, opt=needs(Permission.HELP_MEMBERS))
     async def undo(self, request: HtmlRequest, suspicion_id: SuspicionId) -> Response[Any]:
@@ -78,9 +96,10 @@ class SuspicionController(Controller):
 
 async def _decide(request: HtmlRequest, suspicion_id: UUID, action: str, decision: Decide) -> Response[Any]:
     visitor, form = visitor_of(request), await read_form(request)
-    detail, reason = await _find(visitor, suspicion_id), form.text("reason")
+    visitor.check_program(await read_program(visitor.services, suspicion_id))
+    reason = form.text("reason")
     if not 0 < len(reason) <= _LONGEST_REASON or not reason.isprintable():
-        return _page(request, visitor, detail, reason=reason, problem=action, status=422)
+        return await _page(request, visitor, suspicion_id, reason=reason, problem=action, status=422)
     return await do_once(
         request,
         visitor,
@@ -95,16 +114,17 @@ def _done(decision: Decision) -> str:
     return "undone" if decision.undone_at is not None else decision.kind
 
 
-def _page(
+async def _page(
     request: HtmlRequest,
     visitor: Visitor,
-    detail: SuspicionDetail,
+    suspicion_id: UUID,
     *,
     reason: str = "",
     problem: str = "",
     status: int = 200,
 ) -> Response[bytes]:
-    suspicion = detail.suspicion
+    detail = await read_detail(visitor.services, suspicion_id)
+    suspicion, requester = detail.suspicion, await read_requester(visitor.services, suspicion_id)
     return page(
         request,
         visitor,
@@ -115,8 +135,10 @@ def _page(
         counted=detail.counted,
         decisions=detail.decisions,
         path_of=partial(path_of, suspicion.program),
+        actions=_actions(visitor, detail, requester),
         is_open=any(held.state == "open" for held in detail.held),
-        can_undo=any(decision.undone_at is None for decision in detail.decisions),
+        waits=requester is not None,
+        is_own=requester == visitor.identity.id,
         shown=SHOWN,
         reason=reason,
         problem=problem,
@@ -135,8 +157,17 @@ def _is_hash(source: str) -> bool:
     return bool(source) and len(source) % 2 == 0 and all(digit in "0123456789abcdef" for digit in source)
 
 
-async def _find(visitor: Visitor, id_: UUID) -> SuspicionDetail:
-    """Raises NotFoundException for those of other operators' programs; Refusal not_found; Unavailable."""
-    detail = await read_detail(visitor.services, id_)
-    visitor.check_program(detail.suspicion.program)
-    return detail
+def _actions(visitor: Visitor, detail: SuspicionDetail, requester: str | None) -> list[str]:
+    """The decisions that the visitor can make now."""
+    is_open = any(held.state == "open" for held in detail.held)
+    possible = {
+        "approve": visitor.may(Permission.APPROVE)
+        and is_open
+        and requester not in (None, visitor.identity.id),
+        "decline": visitor.may(Permission.APPROVE) and requester not in (None, visitor.identity.id),
+        "release": visitor.may(Permission.HELP_MEMBERS) and is_open,
+        "reject": visitor.may(Permission.HELP_MEMBERS) and is_open and requester is None,
+        "undo": visitor.may(Permission.HELP_MEMBERS)
+        and any(decision.undone_at is None for decision in detail.decisions),
+    }
+    return [action for action, is_possible in possible.items() if is_possible]

@@ -24,6 +24,9 @@ from engage.store.protection.decisions import Decision
 # Nothing is left to decide: all of it is decided or was never there.
 NOTHING_OPEN: Final = "closed"
 
+# The part that an operator may have in a decision: asking for it, approving what was asked for, or either.
+Part = Literal["first", "second", "either"]
+
 
 async def decide(
     services: Services,
@@ -32,13 +35,14 @@ async def decide(
     *,
     operator: Operator,
     reason: str,
+    part: Part = "either",
     keyed: Keyed[Decision] | None = None,
 ) -> Decision:
     """Decide about all open credits of a suspicion. A rejection that takes more of one member than an
     operator may take alone is requested first, and made by the second operator who rejects.
 
-    Raises Refusal not_found; wrong_state where nothing is open; four_eyes for the one who requested it;
-    request_in_flight; Unavailable.
+    Raises Refusal not_found; wrong_state where nothing is open, or nothing for this part; four_eyes for the
+    one who requested it; request_in_flight; Unavailable.
     """
     now = services.clock.now()
 
@@ -55,6 +59,7 @@ async def decide(
         )
         largest = await store.read_largest(conn, suspicion_id) if kind == "rejected" else 0
         requested = newest if newest is not None and newest.kind == "requested" else None
+        _check_part(part if kind == "rejected" else "either", requested)
         if largest > MOST_ALONE:
             if requested is None:
                 decision = replace(decision, kind="requested")
@@ -71,6 +76,14 @@ async def decide(
         return decision
 
     return await _commit(services, suspicion_id, make, keyed, now=now)
+
+
+def _check_part(part: Part, requested: Decision | None) -> None:
+    """Raises Refusal wrong_state."""
+    if part == "second" and requested is None:
+        raise Refusal(Code.WRONG_STATE, state="open")
+    if part == "first" and requested is not None:
+        raise Refusal(Code.WRONG_STATE, state=requested.kind)
 
 
 def _instead(requested: Decision, made: Decision) -> Decision:
@@ -90,10 +103,12 @@ async def undo(
     *,
     operator: Operator,
     reason: str,
+    part: Part = "either",
     keyed: Keyed[Decision] | None = None,
 ) -> Decision:
     """Take back the newest decision about a suspicion: all that it took is given back, what it released is
-    held again unless it is active. Everything is open then, as before.
+    held again unless it is active. Everything is open then, as before. The second operator declines what was
+    requested, and takes back nothing else.
 
     Raises Refusal not_found; wrong_state without a decision; request_in_flight; Unavailable.
     """
@@ -102,6 +117,8 @@ async def undo(
     async def make(conn: AsyncConnection, program_id: str, newest: Decision | None) -> Decision:
         if newest is None:
             raise Refusal(Code.WRONG_STATE, state="open")
+        if part == "second" and newest.kind != "requested":
+            raise Refusal(Code.WRONG_STATE, state=newest.kind)
         undone = replace(newest, undone_by_name=operator.name, undone_at=now, undone_reason=reason)
         await store.write_decision(conn, undone)
         await store.undo_decided(conn, undone)

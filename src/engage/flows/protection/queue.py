@@ -107,6 +107,26 @@ async def read_detail(services: Services, id_: UUID) -> SuspicionDetail:
     )
 
 
+async def read_program(services: Services, id_: UUID) -> str:
+    """The program of a suspicion. Raises Refusal not_found; Unavailable."""
+    async with one_statement(services.db) as conn:
+        program_id = await store.read_program(conn, id_)
+    if program_id is None:
+        raise Refusal(Code.NOT_FOUND)
+    return program_id
+
+
+async def read_requester(services: Services, id_: UUID) -> str | None:
+    """The id of the operator whose rejection waits for a second one; None where none waits.
+
+    Raises Unavailable.
+    """
+    async with one_statement(services.db) as conn:
+        decisions = await read_decisions(conn, [id_])
+    newest = next((decision for decision in decisions if decision.undone_at is None), None)
+    return newest.made_by if newest is not None and newest.kind == "requested" else None
+
+
 def _view(row: SuspicionRow) -> SuspicionView:
     return SuspicionView(
         id=row.id,

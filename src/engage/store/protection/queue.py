@@ -94,6 +94,8 @@ ORDER BY s.id DESC LIMIT :limit
 
 _ONE = text(f"{_SUSPICIONS} WHERE s.id = :id")
 
+_PROGRAM = text("SELECT program_id FROM suspicions WHERE id = :id")
+
 _HELD = text("""
 SELECT h.member_id, m.joined_at, h.credit_id, CASE WHEN c.rule_id = 'restored' THEN c.why ->> 'rule'
            ELSE c.rule_id END AS rule,
@@ -138,6 +140,11 @@ async def list_suspicions(
 async def read_suspicion(conn: AsyncConnection, id_: UUID) -> SuspicionRow | None:
     row = (await conn.execute(_ONE, {"id": id_})).first()
     return None if row is None else from_row(SuspicionRow, row)
+
+
+async def read_program(conn: AsyncConnection, id_: UUID) -> str | None:
+    program_id: str | None = (await conn.execute(_PROGRAM, {"id": id_})).scalar()
+    return program_id
 
 
 async def list_held(conn: AsyncConnection, id_: UUID, *, after: str | None, limit: int) -> list[HeldRow]:
