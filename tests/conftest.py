@@ -3,9 +3,9 @@
 `servers`          Settings of the two servers. Their database is empty and not used by tests.
 `database`         Settings with a migrated, emptied database, whose sandbox clock shows NOON.
 `own_database`     The same, made for one test, which may change the schema.
-`module_database`  The same, made for the tests of one file.
+`module_database`  The same, made for the tests of one file, with Valkey emptied.
 `own_installed`    Settings with a new database that has what `engage up` installs, made for one test.
-`module_installed` The same, made for the tests of one file.
+`module_installed` The same, made for the tests of one file, with Valkey emptied.
 `valkey`           A client of an emptied Valkey: state, topics and queue.
 `settings`         `database`, with Valkey emptied: for tests of several packages.
 `cluster`          A Valkey Cluster of three primaries for the whole run.
@@ -127,6 +127,9 @@ async def own_database(migrated: Settings) -> AsyncIterator[Settings]:
 @pytest.fixture(scope="module")
 async def module_database(migrated: Settings) -> AsyncIterator[Settings]:
     async with fresh_database(migrated) as settings:
+        await _empty_valkey(
+            settings
+        )  # It knows what members of the same names have done in another database.
         yield settings
 
 
@@ -151,13 +154,14 @@ async def own_installed(installed_template: Settings) -> AsyncIterator[Settings]
 @pytest.fixture(scope="module")
 async def module_installed(installed_template: Settings) -> AsyncIterator[Settings]:
     async with fresh_database(installed_template, INSTALLED) as settings:
+        await _empty_valkey(settings)
         yield settings
 
 
 @pytest.fixture
 async def valkey(servers: Settings) -> AsyncIterator[Redis]:
+    await _empty_valkey(servers)
     async with Redis.from_url(servers.state_url) as client:
-        await client.flushall()
         yield client
 
 
@@ -210,6 +214,11 @@ async def fresh_database(migrated: Settings, template: str = TEMPLATE) -> AsyncI
 def _with_database(settings: Settings, name: str) -> Settings:
     url = make_url(settings.database_url).set(database=name)
     return msgspec.structs.replace(settings, database_url=url.render_as_string(hide_password=False))
+
+
+async def _empty_valkey(settings: Settings) -> None:
+    async with Redis.from_url(settings.state_url) as client:
+        await client.flushall()
 
 
 async def _empty(settings: Settings) -> None:
