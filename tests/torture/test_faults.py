@@ -75,7 +75,7 @@ async def _have_state(process: psutil.Process, states: set[str]) -> bool:
 
     def status(child: psutil.Process) -> str | None:
         with suppress(psutil.NoSuchProcess):
-            return child.status()
+            return str(child.status())
         return None
 
     children = {status(child) for child in process.children(recursive=True)} - {None}
