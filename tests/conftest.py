@@ -127,9 +127,8 @@ async def own_database(migrated: Settings) -> AsyncIterator[Settings]:
 @pytest.fixture(scope="module")
 async def module_database(migrated: Settings) -> AsyncIterator[Settings]:
     async with fresh_database(migrated) as settings:
-        await _empty_valkey(
-            settings
-        )  # It knows what members of the same names have done in another database.
+        # It knows what members of the same names have done in another database.
+        await _empty_valkey(settings)
         yield settings
 
 
