@@ -6,11 +6,12 @@ from uuid import UUID
 
 import pytest
 
+from engage.domain.operators.roles import Role
 from engage.settings import Settings
 from tests.console.browsing import Browser, Browsing, browsing
 from tests.support.clock import NOON, StoppedClock
 from tests.support.database import rows
-from tests.support.protection import join, open_ring, origin, perform
+from tests.support.protection import join, open_ring, origin, perform, visit
 
 SUSPICIONS = "/console/suspicions"
 
@@ -24,14 +25,18 @@ async def console(installed: Settings) -> AsyncIterator[Browsing]:
         yield opened
 
 
-async def held(console: Browsing) -> tuple[list[str], str]:
-    """Five members tap on a new device: those whose points are held, and the page of the suspicion."""
+async def held(console: Browsing, *, visits: bool = False) -> tuple[list[str], str]:
+    """Five members tap on a new device: those whose points are held, and the page of the suspicion. With
+    `visits` they have more points than one operator may take.
+    """
     services, number = console.services, next(_numbers)
     members = [f"r{number}-{n}" for n in range(5)]
     await join(services, members)
     where = origin(f"device {number}")
     for member in members:
         await perform(services, member, where=where)
+        if visits:
+            await perform(services, member, visit(), where=where)
     ((id_,),) = await rows(services.db, "SELECT id FROM suspicions WHERE source = :s", s=where.device)
     return members[3:], f"{SUSPICIONS}/{id_}"
 
@@ -41,8 +46,8 @@ async def states(console: Browsing, members: list[str]) -> set[str]:
     return {str(state) for (state,) in found}
 
 
-async def opened(console: Browsing, path: str) -> Browser:
-    browser = await console.signed_in("support")
+async def opened(console: Browsing, path: str, *, role: Role = "support") -> Browser:
+    browser = await console.signed_in(role)
     await browser.open(path)
     return browser
 
@@ -88,6 +93,45 @@ async def test_a_release_is_made_once(console: Browsing) -> None:
         s=UUID(path.rpartition("/")[2]),
     )
     assert decisions == [(1,)]
+
+
+async def test_an_approver_makes_the_second_decision_about_many_points(console: Browsing) -> None:
+    members, path = await held(console, visits=True)
+    first = await opened(console, path)
+    page = await first.send(f"{path}/reject", reason="one person")
+    assert "An approver or an administrator has to approve the rejection." in page.text
+    assert [form.action for form in page.forms if form.action.startswith(path)] == [
+        f"{path}/release",
+        f"{path}/undo",
+    ]
+    second = await opened(console, path)
+    sent = {"form_token": second.page.forms[0].fields["form_token"], "once": ["o"], "reason": ["yes"]}
+    assert (await second.post(f"{path}/approve", sent)).status == 403, "support asks, and does not approve"
+    assert (await second.post(f"{path}/reject", sent)).status == 409
+    assert await states(console, members) == {"pending"}
+    approver = await opened(console, path, role="approver")
+    await approver.send(f"{path}/decline", reason="a school")
+    assert await states(console, members) == {"pending"}
+    await first.open(path)
+    await first.send(f"{path}/reject", reason="no school")
+    await approver.open(path)
+    page = await approver.send(f"{path}/approve", reason="no school")
+    assert "The points are taken back." in page.text
+    assert await states(console, members) == {"reversed"}
+
+
+async def test_an_approver_decides_about_nothing_that_was_not_asked_for(console: Browsing) -> None:
+    members, path = await held(console)
+    approver = await opened(console, path, role="approver")
+    assert [form for form in approver.page.forms if form.action.startswith(path)] == []
+    sent = {"form_token": approver.page.forms[0].fields["form_token"], "once": ["o"], "reason": ["no"]}
+    assert (await approver.post(f"{path}/approve", sent)).status == 409
+    for action in ("release", "reject", "undo"):
+        assert (await approver.post(f"{path}/{action}", sent)).status == 403
+    support = await opened(console, path)
+    await support.send(f"{path}/reject", reason="one person")
+    assert (await approver.post(f"{path}/decline", sent)).status == 409, "it is decided, not asked for"
+    assert await states(console, members) == {"reversed"}
 
 
 async def test_others_read_suspicions_and_decide_nothing(console: Browsing) -> None:

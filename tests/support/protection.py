@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 
 from engage.clock import Clock
-from engage.domain.activity import AnyActivity, FuelTap, Review, Share
+from engage.domain.activity import AnyActivity, FuelTap, Review, Share, Visit
 from engage.domain.identity import Origin
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
@@ -63,6 +63,8 @@ _RULES = "".join(
             20,
             due='type = "on_confirmation", within = "P2D"',
         ),
+        # More than one operator may take alone.
+        rule("rich", 'activity = "visit"', 'type = "once_per", field = "page"', 501),
     ]
 )
 
@@ -122,6 +124,10 @@ async def open_ring(services: Services) -> None:
     await join(services, ring(5))
     for member in ring(5):
         await perform(services, member)
+
+
+def visit(page: str = "a") -> Visit:
+    return Visit(page=page)
 
 
 def share(number: int = 1) -> Share:

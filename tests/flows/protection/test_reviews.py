@@ -32,6 +32,7 @@ from tests.support.protection import (
     review,
     ring,
     share,
+    visit,
 )
 
 ANNA, BORIS = Operator("key-1", "Anna"), Operator("key-2", "Boris")
@@ -206,20 +207,10 @@ at_most = 1
 per_window = "day"
 hold = "P3D"
 """
-    rich = """
-[[rules]]
-id = "rich"
-title = "rich"
-on = { activity = "visit" }
-limit = { type = "once_per", field = "page" }
-award = { type = "fixed", points = 501 }
-"""
-    from engage.domain.activity import Visit
-
-    async with guarded_services(settings, velocity, more=rich) as services:
+    async with guarded_services(settings, velocity) as services:
         await join(services, ring(1))
         for page in ("a", "b"):
-            await perform(services, "m-01", Visit(page=page))
+            await perform(services, "m-01", visit(page))
         suspicion = await suspicion_of(services)
         assert (
             await decide(services, suspicion, "rejected", operator=ANNA, reason="a robot")
