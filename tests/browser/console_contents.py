@@ -96,8 +96,34 @@ async def _add_members(console: Browsing, admin: Browser, contents: Contents) ->
     await admin.send(f"/console{path}/correct", points=900, reason="A lost parcel")
     await _add_found(console, contents, "corrections", "correction_id")
     await _add_found(console, contents, "referrals", "referral_id")
+    await add_suspicions(console, admin, contents)
+
+
+async def add_suspicions(console: Browsing, admin: Browser, contents: Contents) -> None:
+    """One that is open, one whose rejection waits for the admin, and one about which much was decided."""
+    services = console.services
     await protection.open_ring(services)
-    await _add_found(console, contents, "suspicions", "suspicion_id")
+    for device in ("phone", "kiosk"):
+        members = [f"{device}-{n}" for n in range(5)]
+        await protection.join(services, members)
+        for member in members:
+            for activity in (protection.TAP, protection.visit()):
+                await protection.perform(services, member, activity, protection.origin(device))
+    found = await rows(services.db, "SELECT source, id FROM suspicions")
+    ids = {source: f"/suspicions/{id_}" for source, id_ in found}
+    tablet, phone, kiosk = (ids[protection.source(device)] for device in ("tablet", "phone", "kiosk"))
+    support = await console.signed_in("support")
+    await support.open(f"/console{phone}")
+    await support.send(f"/console{phone}/reject", reason="Thirty accounts of one person, all made today")
+    await admin.open(f"/console{kiosk}")
+    for action in ("release", "undo", "release"):
+        await admin.send(f"/console{kiosk}/{action}", reason="The kiosk of the store in Madrid")
+    contents.add("/suspicions/{suspicion_id:uuid}", tablet, phone, kiosk)
+    by_source = f"/suspicions?source={protection.source('phone').hex()}"
+    contents.add("/suspicions", "/suspicions", "/suspicions?state=requested", by_source)
+    await admin.open(f"/console{tablet}")
+    refused = await admin.send(f"/console{tablet}/reject", reason=" ")
+    contents.keep("no-reason", refused, 422)
 
 
 async def _add_found(console: Browsing, contents: Contents, table: str, name: str) -> None:

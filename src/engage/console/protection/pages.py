@@ -159,15 +159,15 @@ def _is_hash(source: str) -> bool:
 
 def _actions(visitor: Visitor, detail: SuspicionDetail, requester: str | None) -> list[str]:
     """The decisions that the visitor can make now."""
+    helps = visitor.may(Permission.HELP_MEMBERS)
     is_open = any(held.state == "open" for held in detail.held)
+    is_second = visitor.may(Permission.APPROVE) and requester not in (None, visitor.identity.id)
+    stands = any(decision.undone_at is None for decision in detail.decisions)
     possible = {
-        "approve": visitor.may(Permission.APPROVE)
-        and is_open
-        and requester not in (None, visitor.identity.id),
-        "decline": visitor.may(Permission.APPROVE) and requester not in (None, visitor.identity.id),
-        "release": visitor.may(Permission.HELP_MEMBERS) and is_open,
-        "reject": visitor.may(Permission.HELP_MEMBERS) and is_open and requester is None,
-        "undo": visitor.may(Permission.HELP_MEMBERS)
-        and any(decision.undone_at is None for decision in detail.decisions),
+        "approve": is_second and is_open,
+        "decline": is_second,
+        "release": helps and is_open,
+        "reject": helps and is_open and requester is None,
+        "undo": helps and stands and not is_second,
     }
     return [action for action, is_possible in possible.items() if is_possible]
