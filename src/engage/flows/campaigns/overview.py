@@ -11,6 +11,7 @@ from engage.domain.campaigns.budget import Left
 from engage.domain.campaigns.definition import Campaign
 from engage.domain.campaigns.lifecycle import State
 from engage.domain.campaigns.zones import zones_of
+from engage.domain.definitions.definition import Moment
 from engage.domain.document.texts import Texts
 from engage.flows.campaigns.campaign import StoredCampaign, WantedState, document_of
 from engage.flows.reports.reader import reading
@@ -39,8 +40,8 @@ class CampaignOutline(Struct, frozen=True, kw_only=True):
     title: Texts
     state: State
     version: int
-    from_: datetime = field(name="from")
-    until: datetime
+    from_: Moment = field(name="from")
+    until: Moment
     zone: str
     newest_version: int
     newest_state: State
