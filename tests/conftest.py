@@ -56,6 +56,7 @@ if "faketime" in os.environ.get("LD_PRELOAD", ""):
 
 TEMPLATE = "migrated"
 INSTALLED = "installed"
+CASES = 124
 _numbers = count(1)
 
 # Tables with pages, and those that refer to them, which have to be truncated with them. Truncating all tables
@@ -79,6 +80,15 @@ structlog.configure(
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
     ]
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cases",
+        type=int,
+        default=CASES,
+        help="requests of tests/security/test_schemathesis.py; others each time where it is not the default",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -77,6 +77,25 @@ def test_codes_have_the_status_that_is_written(page: Path) -> None:
     assert [(status, code) for status, code in written if status != _status(code)] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[^`*]+)`", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    functions = re.findall(r"`(test_\w+)` in `(tests/\S+\.py)`", text)
+    assert [
+        name for name, file in functions if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")
+    ] == []
+
+
+def test_each_risk_and_each_attack_names_its_test() -> None:
+    page = (DOCS / "security.md").read_text(encoding="utf-8")
+    risks = re.findall(r"^\| API\d+ .*\|$", page, re.MULTILINE)
+    attacks = [row for row in section(page, "Attacks").splitlines() if row.startswith("| ")][1:]
+    assert (len(risks), len(attacks)) == (10, 12)
+    assert [row for row in [*risks, *attacks] if "`tests/" not in row] == []
+
+
 def _status(code: str) -> str | None:
     known = Code.named(code)
     return None if known is None else str(known.status)

@@ -1,31 +1,21 @@
 """The contract describes the API, and the API keeps the contract."""
 
 import re
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-import httpx
 import jsonschema_rs
 import pytest
-import schemathesis
 import yaml
-from hypothesis import settings as hypothesis_settings
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from engage.api.contract.openapi import as_yaml, document
 from engage.api.controllers import controllers
 from engage.domain.refusals import Code, UseCase, codes_of
 from engage.flows.shop.events import AnyEvent
-from engage.settings import Settings
-from tests.api.process import ApiProcess, api_process
-from tests.support.generated_cases import cases
 
 KEPT = Path(__file__).parents[2] / "openapi" / "engage.yaml"
 PROBLEM_JSON = "application/problem+json"
-EXAMPLES = 15  # Of each operation; it also tries every kind of mistake once.
 
 
 @pytest.fixture(scope="module")
@@ -189,63 +179,3 @@ def test_the_examples_are_valid_problems(contract: dict[str, Any]) -> None:
         assert not re.search(r"[{}…]", example["value"]["detail"])
     named = set(re.findall(r"#/components/examples/(\w+)", str(contract["paths"])))
     assert named == examples.keys()
-
-
-# The API itself, as a process, against what its own contract says.
-
-
-@pytest.fixture(scope="module")
-async def server(installed: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ApiProcess]:
-    async with api_process(installed, tmp_path_factory.mktemp("api")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def credentials(server: ApiProcess) -> dict[str, str]:
-    """Authorization by security scheme."""
-    async with httpx.AsyncClient(base_url=server.url) as client:
-        made = await client.post("/v1/sandbox/members", json={"program": "eu-mi-points"})
-        known = (await client.get("/v1/sandbox")).json()
-    return {
-        "member": f"Bearer {made.json()['token']}",
-        "shop": f"Bearer {known['shop_key']}",
-        "operator": f"Bearer {known['admin_key']}",
-        "approver": f"Bearer {known['approver_key']}",
-    }
-
-
-schema = schemathesis.openapi.from_dict(document(controllers(sandbox=True)))
-schema.config.checks.positive_data_acceptance.expected_statuses += ["422"]
-
-# What a schema cannot say: which cursors are ours, what is a date or a time, that one of two fields is
-# needed, that a number is not 0, that an integer is not written as 5.0, that a parameter with nothing in it
-# is one that was left out, what is a list of ids, that a wrong event of many is listed in the answer; and
-# that no worker runs beside this test.
-NOT_ALL_THAT_FITS = (
-    *("listCredits", "listEntries", "listCoupons", "getMemberBalance", "advanceClock"),
-    *("adjustPoints", "quoteCheckout", "holdPoints", "createWithdrawal"),
-    *("listSegments", "updateSegment"),
-)
-BEYOND_SCHEMAS = {
-    **{name: [positive_data_acceptance] for name in NOT_ALL_THAT_FITS},
-    "getLiabilityReport": [positive_data_acceptance, negative_data_rejection],
-    "sendEvents": [negative_data_rejection],
-    "getReadiness": [not_a_server_error],
-}
-
-
-@pytest.mark.skipif(
-    sys.version_info < (3, 12), reason="CPython 3.11's ast fails at random under it, with a SystemError"
-)
-@schema.parametrize()
-@hypothesis_settings(max_examples=cases(EXAMPLES))
-def test_the_api_keeps_its_contract(case: Any, server: ApiProcess, credentials: dict[str, str]) -> None:
-    if case.method == "OPTIONS":
-        return  # Litestar answers these by itself.
-    operation = case.operation.definition.raw
-    needed = next((name for requirement in operation["security"] for name in requirement), None)
-    case.call_and_validate(
-        base_url=server.url,
-        headers={"Authorization": credentials[needed]} if needed else {},
-        excluded_checks=BEYOND_SCHEMAS.get(operation["operationId"], []),
-    )

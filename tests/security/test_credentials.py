@@ -6,8 +6,12 @@ from typing import Any
 import jwt
 import pytest
 
+from engage.api.app import app_of
+from engage.domain.rewards.coupon_codes import CODE_BITS
+from engage.flows.operations.keys import create_key
 from engage.tokens.signing import sign
 from tests.api.calling import PROGRAM, Caller, Calling, problem
+from tests.console.routes import console_routes
 from tests.security.operations import operations
 
 NEEDED = ["member", "shop", "operator", "approver"]
@@ -29,6 +33,25 @@ async def test_no_operation_opens_to_credentials_of_another_kind(api: Calling, n
             answer = await caller.request(each.method, each.address, {})
             assert answer.status_code == 401, (each.id, name, answer.text)
             assert answer.json()["code"] == "unauthorized"
+
+
+async def test_no_page_of_the_console_opens_to_tokens_or_keys(api: Calling) -> None:
+    member = await api.joined()
+    closed = [
+        route for route in console_routes(app_of(api.api)) if route.needed not in ("everybody", "public")
+    ]
+    assert len(closed) > 50
+    for caller in (member, api.shop, api.operator, api.approver):
+        secret = caller._headers["authorization"].removeprefix("Bearer ")
+        for route in closed:
+            answer = await api.client.request(
+                route.method,
+                route.address,
+                headers=caller._headers | {"cookie": f"engage_session={secret}"},
+                data={"form_token": secret} if route.method == "POST" else None,
+            )
+            assert answer.status_code == 303, (route.path, answer.text)
+            assert answer.headers["location"].startswith("/console/sign-in"), route.path
 
 
 async def test_a_key_in_an_address_or_a_cookie_opens_nothing(api: Calling) -> None:
@@ -74,6 +97,7 @@ def tokens(api: Calling, member_id: str) -> dict[str, str]:
         "expired": ours(iat=claims["iat"] - 600, exp=claims["iat"] - 300),
         "for ever": ours(exp=claims["iat"] + 10 * 365 * 86_400),
         "of the future": ours(iat=claims["iat"] + 3_600, exp=claims["iat"] + 3_700),
+        "not valid yet": ours(nbf=claims["iat"] + 3_600),
         "another audience": ours(aud="another"),
         "another issuer": ours(iss="another"),
         "another program": ours(program="no-such-program"),
@@ -106,3 +130,14 @@ async def test_no_forged_or_foreign_token_opens_anything(api: Calling) -> None:
             # A refusal of an unknown kind would say more than that the token is bad.
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), name
             problem(answer, 401, "unauthorized")
+
+
+async def test_what_opens_by_being_known_cannot_be_guessed(api: Calling) -> None:
+    """32 random bytes are 43 characters. An F-code is typed by people: 100 bits, and the shop's key asks."""
+    member = await api.joined()
+    tickets = {(await member.post("/v1/feed/tickets")).json()["ticket"] for _ in range(3)}
+    keys = {await create_key(api.services.db, name="k", scopes=["shop"], programs=[]) for _ in range(3)}
+    assert len(tickets) == len(keys) == 3
+    assert all(len(ticket) >= 43 for ticket in tickets)
+    assert all(len(key.split("_", 2)[2]) >= 43 for key in keys)
+    assert CODE_BITS >= 100
