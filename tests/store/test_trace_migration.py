@@ -26,6 +26,7 @@ def of(code: str, **facts: Any) -> list[Any]:
 
 # No release wrote these as sentences.
 LATER_CODES = {
+    *(TraceCode.HELD, TraceCode.RELEASED, TraceCode.REJECTED, TraceCode.RESTORED),
     *(TraceCode.EARNED_BEFORE, TraceCode.LAPSED, TraceCode.TIER_BOOST, TraceCode.GAME_PRIZE),
     *(TraceCode.DRAW_WON, TraceCode.FRIEND_JOINED, TraceCode.FRIEND_ORDERED, TraceCode.INVITED),
     *(TraceCode.QUIZ_ANSWERS, TraceCode.QUIZ_FULL_SCORE, TraceCode.CHALLENGE_STEP, TraceCode.BOARD_RANK),
