@@ -20,6 +20,7 @@ BASE = {
     "audit",
     "clock",
     "settings",
+    "live_settings",
     "sandbox_secrets",
     "programs",
     "batching",
@@ -35,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "domain": {"decoding"},
     "clock": {"domain"},
     "settings": set(),
+    "live_settings": {"settings", "domain"},
     "metrics": set(),
     "sandbox_secrets": set(),
     "migrations": {"connections", "schema"},
@@ -46,9 +48,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "yaml_text": set(),
     "audit": {"domain"},
     "schema": {"domain"},
-    "logs": {"settings"},
+    "logs": {"settings", "live_settings"},
     "tracing": {"settings", "logs"},
-    "tokens": {"decoding", "domain", "clock", "settings", "sandbox_secrets"},
+    "tokens": {"decoding", "domain", "clock", "settings", "live_settings", "sandbox_secrets"},
     **{
         adapter: {"decoding", "domain", "clock", "connections", "direct_sql", "schema", "audit"}
         for adapter in ADAPTERS

@@ -51,7 +51,8 @@ async def _work(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_services(settings) as services, open_queue(settings.queue_url) as queue:
+    async with open_services(settings) as services, open_queue(services.live.reader("queue_url")) as queue:
+        logs.follow(services.live)
         log.info("the worker starts")
         jobs = Jobs(services, queue)
         async with (

@@ -9,11 +9,27 @@ from urllib.parse import urlsplit
 import msgspec
 
 PREFIX = "ENGAGE_"
+FILE_SUFFIX = "_FILE"
 PEPPER_LENGTH = 16
+SECRET_BYTES = 64 * 1024
+
+SERVER_URLS = ("database_url", "reports_database_url", "state_url", "queue_url", "topics_url")
+
+# Settings that are secret. Each may have several values, a line each: the first is used, and the others are
+# accepted, or tried where the first is refused. Each may be in a file instead, ENGAGE_<SETTING>_FILE, which
+# is read again while the process runs (`engage.live_settings`).
+SECRETS = (
+    *SERVER_URLS,
+    "pepper",
+    "momo_subscription_key",
+    "momo_user",
+    "momo_key",
+    "oidc_client_secret",
+)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Each field is the environment variable ENGAGE_<FIELD>."""
+    """Each field but the last is the environment variable ENGAGE_<FIELD>."""
 
     database_url: str  # postgresql+asyncpg://…; may name several hosts (docs/availability.md).
     # A standby for reports and the audit, which may be so many seconds behind; without one, the database.
@@ -72,6 +88,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     traces_ratio: float = 0.01  # The part of requests that is traced.
     log_level: str = "info"
     log_format: str = "json"  # or "console"
+    secret_files: dict[str, Path] = {}  # By setting: the files that secrets were read from.
+
+    @property
+    def peppers(self) -> tuple[str, ...]:
+        """The pepper to hash with, and the earlier ones, with which persons are still recognised."""
+        return values_of(self.pepper) or ("",)
 
     @property
     def has_provider(self) -> bool:
@@ -79,20 +101,38 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return bool(self.oidc_issuer)
 
 
+VARIABLES = tuple(name for name in Settings.__struct_fields__ if name != "secret_files")
+
+
 class SettingsError(ValueError):
     """The environment does not fit; the message names the variable and the reason."""
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def values_of(text: str) -> tuple[str, ...]:
+    """Return the values of a secret, in the order of its lines."""
+    return tuple(value for line in text.split("\n") if (value := line.rstrip("\r")).strip())
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Raises SettingsError."""
     env = os.environ if environment is None else environment
-    found = {
-        name: env[PREFIX + name.upper()]
-        for name in Settings.__struct_fields__
-        if PREFIX + name.upper() in env
-    }
+    found = {name: env[variable_of(name)] for name in VARIABLES if variable_of(name) in env}
+    files = _secret_files(env)
+    both = [variable_of(name) for name in files if name in found]
+    if both:
+        raise SettingsError(f"set twice, as a value and as a file: {', '.join(both)}")
+    for name, path in files.items():
+        try:
+            found[name] = read_secret(path)
+        except SettingsError as error:
+            raise SettingsError(f"{variable_of(name)}{FILE_SUFFIX}: {error}") from error
     missing = [
-        PREFIX + name.upper()
+        variable_of(name)
         for name in ("database_url", "state_url", "queue_url", "topics_url")
         if name not in found
     ]
@@ -102,12 +142,37 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         settings = msgspec.convert(found, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{PREFIX}…: {error}") from error
+    settings = msgspec.structs.replace(settings, secret_files=files)
     # Secrets are sent to these.
     for name in ("momo_url", "oidc_issuer"):
         url = getattr(settings, name)
         if url and not is_confidential(url):
             raise SettingsError(f"{PREFIX}{name.upper()}: {url} is not an https URL")
     return settings
+
+
+def _secret_files(env: Mapping[str, str]) -> dict[str, Path]:
+    named = ((name, env.get(variable_of(name) + FILE_SUFFIX)) for name in SECRETS)
+    # Absolute, for a child process may begin in another folder.
+    return {name: Path(path).absolute() for name, path in named if path}
+
+
+def read_secret(path: Path) -> str:
+    """Read a secret of one or more lines. Raises SettingsError, which does not quote it."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(SECRET_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > SECRET_BYTES:
+        raise SettingsError(f"{path} has more than {SECRET_BYTES} bytes")
+    try:
+        values = values_of(content.decode())
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8") from None
+    if not values:
+        raise SettingsError(f"{path} is empty")
+    return "\n".join(values)
 
 
 def is_confidential(url: str) -> bool:
@@ -123,7 +188,7 @@ def is_confidential(url: str) -> bool:
 
 def require_pepper(settings: Settings) -> None:
     """Raises SettingsError where persons would be hashed with a secret that anybody can guess."""
-    if len(settings.pepper) < PEPPER_LENGTH:
+    if min(map(len, settings.peppers)) < PEPPER_LENGTH:
         raise SettingsError(
             f"ENGAGE_PEPPER has fewer than {PEPPER_LENGTH} characters: it is a random secret that person "
             "references are hashed with (openssl rand -hex 32); keep it, for without it nobody is recognised"
@@ -132,8 +197,11 @@ def require_pepper(settings: Settings) -> None:
 
 def to_environment(settings: Settings) -> dict[str, str]:
     """The environment variables of these settings, for child processes."""
-    values = ((name, getattr(settings, name)) for name in settings.__struct_fields__)
-    return {PREFIX + name.upper(): str(value) for name, value in values if value is not None}
+    files = settings.secret_files
+    values = ((name, getattr(settings, name)) for name in VARIABLES if name not in files)
+    return {variable_of(name): str(value) for name, value in values if value is not None} | {
+        variable_of(name) + FILE_SUFFIX: str(path) for name, path in files.items()
+    }
 
 
 def _path(kind: type, value: object) -> object:

@@ -1,6 +1,8 @@
 """A fake OpenID Connect provider on this machine: it signs whatever a test sets."""
 
 import asyncio
+import re
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,6 +26,7 @@ class IdentityProvider:
         self.signing_key = self.key
         self.claims: dict[str, Any] = {}
         self.tokens_status = 200
+        self.secrets: set[str] | None = None  # Without them every client secret is right.
         self.endpoints: dict[str, str] = {}  # Instead of those that are here.
         self.asked: dict[str, list[str]] = {}  # The query of the last authorization request.
         self.exchanged: dict[str, list[str]] = {}  # The form of the last token request.
@@ -60,7 +63,7 @@ class IdentityProvider:
         status, answer = 200, self._answer(path)
         if path == "/token":
             self.exchanged = parse_qs(body)
-            status = self.tokens_status
+            status = self.tokens_status if self._knows(head) else 401
         encoded = msgspec.json.encode(answer)
         writer.write(
             f"HTTP/1.1 {status} .\r\nContent-Length: {len(encoded)}\r\nConnection: close\r\n\r\n".encode()
@@ -68,6 +71,11 @@ class IdentityProvider:
         writer.write(encoded)
         writer.write_eof()
         await reader.read()  # The client closes the connection.
+
+    def _knows(self, head: str) -> bool:
+        sent = re.search(r"(?im)^authorization: basic (\S+)", head)
+        name, _, secret = b64decode(sent[1]).decode().partition(":") if sent else ("", "", "")
+        return self.secrets is None or (name == CLIENT and secret in self.secrets)
 
     def _answer(self, path: str) -> Any:
         match path:

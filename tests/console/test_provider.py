@@ -1,6 +1,7 @@
 """Signing in to the console with an OpenID Connect provider."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from engage.settings import Settings
 from tests.console.browsing import Browser, Browsing, Page, browsing
 from tests.console.identity_provider import CLIENT, IdentityProvider, identity_provider
 from tests.support.clock import NOON, StoppedClock
+from tests.support.rotation import write_secret
 
 REDIRECT = "http://localhost/console/provider/answer"
 
@@ -38,7 +40,7 @@ async def console(installed: Settings, provider: IdentityProvider) -> AsyncItera
 @pytest.fixture(autouse=True)
 def usual(provider: IdentityProvider) -> None:
     provider.claims, provider.tokens_status, provider.signing_key = {}, 200, provider.key
-    provider.endpoints = {}
+    provider.endpoints, provider.secrets = {}, None
 
 
 async def leave(browser: Browser, next_page: str = "/console/account") -> str:
@@ -159,3 +161,33 @@ async def test_a_locked_out_password_does_not_lock_the_provider_out(
     for _ in range(ATTEMPTS):
         await browser.sign_in(email, "a wrong password")
     assert (await sign_in(console, provider, email)).path == "/console/account"
+
+
+async def test_the_client_secret_is_rotated(
+    installed: Settings, provider: IdentityProvider, tmp_path: Path
+) -> None:
+    """A provider that knows one secret at a time: both are in the file until it has the new one."""
+    path = tmp_path / "secret"
+    write_secret(path, "old")
+    settings = replace(
+        installed,
+        oidc_issuer=provider.url,
+        oidc_client_id=CLIENT,
+        oidc_client_secret="old",
+        oidc_redirect_url=REDIRECT,
+        secret_files={"oidc_client_secret": path},
+    )
+    async with browsing(settings, StoppedClock(NOON)) as console:
+
+        async def status_of_sign_in(*secrets: str) -> int:
+            write_secret(path, *secrets)
+            await console.services.live.refresh()
+            return (await sign_in(console, provider, email)).status
+
+        email = await console.operator("viewer")
+        provider.secrets = {"old"}
+        assert await status_of_sign_in("new", "old") == 200
+        provider.secrets = {"new"}
+        assert await status_of_sign_in("new", "old") == 200
+        assert await status_of_sign_in("new") == 200
+        assert await status_of_sign_in("old") == 502

@@ -48,6 +48,8 @@ SETTINGS = SettingsSeen(
     feed_url="wss://feed.example/",
     state_url_is_queue=False,
     queue_is_cluster=False,
+    secrets_of_all=[],
+    old_values={},
 )
 POSTGRES = PostgresSeen(
     version="18.0",
@@ -191,6 +193,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "feed_url_of_this_machine": (settings(feed_url="ws://127.0.0.1:8081/"), "127.0.0.1"),
     "shared_valkey": (settings(state_url_is_queue=True), "share a server"),
     "cluster_not_possible": (settings(queue_is_cluster=True), "ENGAGE_QUEUE_URL names a Cluster"),
+    "secret_of_all": (settings(secrets_of_all=["ENGAGE_PEPPER_FILE"]), "file of ENGAGE_PEPPER_FILE"),
+    "secret_rotates": (settings(old_values={"ENGAGE_MOMO_KEY": 1}), "ENGAGE_MOMO_KEY has 1 old"),
     "key_set_unreadable": ({"key_set": KeySetSeen("/keys", 0, "gone")}, "/keys cannot be read: gone"),
     "postgres_standby": (postgres(is_standby=True), "is a standby"),
     "postgres_waits_for_standby": (postgres(waits_for_standby=True), "waits for a synchronous standby"),
@@ -246,6 +250,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "loop_fails": ({"processes": with_problems("feed", "programs")}, "`programs` of feed b:9"),
     "process_clock_far_off": ({"processes": with_problems("api", "clock_far_off")}, "api b:9"),
     "process_clock_off": ({"processes": with_problems("api", "clock_off")}, "api b:9"),
+    "secret_not_read": ({"processes": with_problems("worker", "secrets")}, "by worker b:9"),
     "releases_differ": ({"processes": with_problems("api", release="2 (tables 0043)")}, "2 (tables 0043)"),
     "work_not_done": ({"processes": ProcessesSeen(PROCESSES.alive, ["settlement"])}, "settlement"),
     "credits_overdue": (work(oldest_overdue=HOUR), "the oldest for 1 hour"),

@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 from engage.feed.messages import Ping
 from engage.feed.run import _wait_of
 from engage.feed.session import MESSAGE_S, MESSAGES, POLICY, Close, Session, Timeouts
+from engage.live_settings import LiveSettings
 from engage.runtime.origins import Origins
 from engage.runtime.rate_limits import RateLimits
 from engage.settings import Settings
@@ -43,7 +44,7 @@ async def test_a_network_connects_only_so_often(valkey: Redis) -> None:
         trusted_proxies="127.0.0.0/8",
     )
     limits = RateLimits(None, settings)  # type: ignore[arg-type]  # It reports to nobody.
-    services: Any = SimpleNamespace(origins=Origins(settings), limits=limits)
+    services: Any = SimpleNamespace(origins=Origins(LiveSettings(settings)), limits=limits)
     async with running_feed(valkey, admit=partial(_wait_of, services)) as running:
         await running.ready()
         for _ in range(2):

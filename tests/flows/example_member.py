@@ -171,7 +171,7 @@ class ExampleMember:
             kind="person",
             birth_date=None,
             person_hash=None,
-            person_hash_as_sent=None,
+            earlier_hashes=[],
             phone=None,
             referral_code=None,
             card_numbers=[],

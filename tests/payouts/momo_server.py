@@ -44,6 +44,8 @@ class Momo:
         self.tokens: set[str] = set()
         self.revoked: set[str] = set()
         self.expires_in = 3600
+        self.keys = {KEY}
+        self.subscriptions = {SUBSCRIPTION}
         self.instead: dict[str, tuple[int, Any]] = {}
         self.after: dict[str, tuple[int, Any]] = {}
         self.hanging: set[str] = set()
@@ -74,10 +76,10 @@ class Momo:
         await self._pass("token", headers)
         if "token" in self.instead:
             return _answer(*self.instead.pop("token"))
-        expected = base64.b64encode(f"{USER}:{KEY}".encode()).decode()
-        if headers.get("authorization") != f"Basic {expected}":
+        accepted = {base64.b64encode(f"{USER}:{key}".encode()).decode() for key in self.keys}
+        if headers.get("authorization", "").removeprefix("Basic ") not in accepted:
             return _answer(401, {"error": "login_failed"})
-        if headers.get("ocp-apim-subscription-key") != SUBSCRIPTION:
+        if headers.get("ocp-apim-subscription-key") not in self.subscriptions:
             return _answer(401, {"statusCode": 401, "message": "Access denied due to invalid key."})
         token = f"token-{len(self.tokens) + 1}"
         self.tokens.add(token)
@@ -121,7 +123,7 @@ class Momo:
         return _answer(200, body)
 
     def _refused(self, headers: dict[str, str]) -> Response[Any] | None:
-        if headers.get("ocp-apim-subscription-key") != SUBSCRIPTION:
+        if headers.get("ocp-apim-subscription-key") not in self.subscriptions:
             return _answer(401, {"statusCode": 401, "message": "Access denied due to invalid key."})
         if headers.get("x-target-environment") != ENVIRONMENT:
             return _answer(403, {"code": "NOT_ALLOWED_TARGET_ENVIRONMENT", "message": "Access forbidden."})

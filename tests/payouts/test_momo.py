@@ -11,9 +11,10 @@ import pytest
 
 from engage.domain.withdrawals.withdrawal import Accepted, Declined, NotReceived, NotSent, Paid, Unclear
 from engage.embedded.ports import free_port
+from engage.live_settings import LiveSettings
 from engage.payouts import momo as adapter
 from engage.payouts.momo import MomoAccount, MomoProvider
-from engage.payouts.port import Payout
+from engage.payouts.port import Payout, PayoutProvider
 from engage.runtime.payout_provider import open_provider
 from engage.settings import Settings, SettingsError
 from tests.payouts.momo_server import Momo, momo
@@ -33,7 +34,7 @@ async def server() -> AsyncIterator[Momo]:
 
 @pytest.fixture
 async def provider(server: Momo) -> AsyncIterator[MomoProvider]:
-    opened = MomoProvider(server.account())
+    opened = MomoProvider(lambda: [server.account()])
     yield opened
     await opened.close()
 
@@ -180,7 +181,8 @@ async def test_a_call_that_hangs_is_unclear_within_the_time_limit(
 
 
 async def test_without_a_connection_nothing_was_sent() -> None:
-    provider = MomoProvider(MomoAccount(f"http://127.0.0.1:{free_port('127.0.0.1')}", "x", "x", "x", "x"))
+    account = MomoAccount(f"http://127.0.0.1:{free_port('127.0.0.1')}", "x", "x", "x", "x")
+    provider = MomoProvider(lambda: [account])
     assert isinstance(await provider.send(payout(), at=AT), NotSent)
     assert isinstance(await provider.ask(payout(), at=AT), Unclear)
     await provider.close()
@@ -189,7 +191,7 @@ async def test_without_a_connection_nothing_was_sent() -> None:
 async def test_secrets_are_not_shown(server: Momo) -> None:
     account = server.account(key="swordfish", subscription_key="swordfish")
     assert "swordfish" not in repr(account)
-    provider = MomoProvider(account)
+    provider = MomoProvider(lambda: [account])
     outcome = await provider.send(payout(), at=AT)
     await provider.close()
     assert isinstance(outcome, NotSent)
@@ -197,10 +199,12 @@ async def test_secrets_are_not_shown(server: Momo) -> None:
 
 
 def test_missing_settings_are_named(servers: Settings) -> None:
+    def opened(**changes: Any) -> PayoutProvider | None:
+        return open_provider(LiveSettings(msgspec.structs.replace(servers, **changes)))
 
     with pytest.raises(
         SettingsError, match="ENGAGE_MOMO_SUBSCRIPTION_KEY, ENGAGE_MOMO_USER, ENGAGE_MOMO_KEY"
     ):
-        open_provider(msgspec.structs.replace(servers, payouts="momo"))
-    assert open_provider(msgspec.structs.replace(servers, sandbox=None)) is None
-    assert open_provider(msgspec.structs.replace(servers, sandbox=None, payouts="sandbox")) is not None
+        opened(payouts="momo")
+    assert opened(sandbox=None) is None
+    assert opened(sandbox=None, payouts="sandbox") is not None

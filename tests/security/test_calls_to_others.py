@@ -68,7 +68,7 @@ async def test_a_redirect_of_the_payout_provider_is_not_followed(status: int) ->
     payout = Payout(uuid4(), 6_000, "XOF", "+22670123456", AT)
     async with redirecting(status) as (url, asked, followed):
         account = MomoAccount(url=url, environment="sandbox", subscription_key="s", user="u", key="k")
-        momo = MomoProvider(account)
+        momo = MomoProvider(lambda: [account])
         for outcome in (await momo.send(payout, at=AT), await momo.ask(payout, at=AT)):
             assert not isinstance(outcome, Accepted | Paid)
         await momo.close()

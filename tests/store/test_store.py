@@ -133,7 +133,7 @@ def new_member(n: int, **changes: Any) -> NewMember:
         "kind": "person",
         "birth_date": None,
         "person_hash": None,
-        "person_hash_as_sent": None,
+        "earlier_hashes": [],
         "phone": None,
         "referral_code": None,
         "card_numbers": [],
@@ -167,7 +167,7 @@ async def test_members_are_found_by_id_and_card_and_walked_in_order(db: AsyncEng
 
 
 async def test_a_refused_member_leaves_no_rows(db: AsyncEngine) -> None:
-    hashed, _ = person_hashes("ref", program_id="p", pepper="x")
+    hashed, _ = person_hashes("ref", program_id="p", peppers=["x"])
     await add(db, new_member(1, person_hash=hashed, card_numbers=["a", "b"]))
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"member_id": "m-001"}, "member_exists"),
@@ -186,7 +186,7 @@ async def test_a_refused_member_leaves_no_rows(db: AsyncEngine) -> None:
 
 def test_a_person_is_recognised_within_a_program_only() -> None:
     def hashed(ref: str, program: str, pepper: str) -> bytes | None:
-        return person_hashes(ref, program_id=program, pepper=pepper)[0]
+        return person_hashes(ref, program_id=program, peppers=[pepper])[0]
 
     assert hashed("ref", "p", "x") == hashed("ref", "p", "x")
     others = {

@@ -25,12 +25,14 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from engage.clock import MachineClock
 from engage.domain.identity import Identity
 from engage.domain.refusals import Refusal, Unavailable
+from engage.live_settings import LiveSettings
 from engage.sandbox_secrets import SandboxSecrets
 from engage.settings import Settings, SettingsError
 from engage.tokens import verifier as verifying
 from engage.tokens.signing import sign
 from engage.tokens.verifier import TokenVerifier, open_verifier
 from tests.support.eventually import eventually
+from tests.support.rotation import write_secret
 
 ANA = "eu-mi-points", "ana"
 CLOCK = MachineClock()
@@ -54,6 +56,10 @@ def settings(jwks: object, **changed: Any) -> Settings:
     )
 
 
+def live(jwks: object, **changed: Any) -> LiveSettings:
+    return LiveSettings(settings(jwks, **changed))
+
+
 def write(file: Path, *keys: dict[str, Any]) -> Path:
     """Replace the file atomically, as a key rotation must."""
     draft = file.with_suffix(".new")
@@ -68,7 +74,7 @@ def keys(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def verifier(keys: Path) -> TokenVerifier:
-    return await open_verifier(settings(keys), CLOCK)
+    return await open_verifier(live(keys), CLOCK)
 
 
 def claims(**changed: Any) -> dict[str, Any]:
@@ -106,15 +112,27 @@ async def test_a_good_token_identifies_its_member(verifier: TokenVerifier) -> No
     assert member(verifier.verify(token(aud=["others", "engage"]))) == ANA
 
 
+async def test_a_device_is_hashed_with_the_pepper_in_force(keys: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pepper"
+    write_secret(path, "the pepper of before")
+    rotating = live(keys, pepper="the pepper of before", secret_files={"pepper": path})
+    verifier, cached = await open_verifier(rotating, CLOCK), token(device="9f:A1")
+    before = verifier.verify(cached).device
+    write_secret(path, "the pepper of today", "the pepper of before")
+    await rotating.refresh()
+    today = await open_verifier(live(keys, pepper="the pepper of today"), CLOCK)
+    assert before != verifier.verify(cached).device == today.verify(cached).device
+
+
 async def test_a_token_may_name_a_device(keys: Path) -> None:
     """It is known again by a hash, which is another one with another pepper and in another program."""
-    verifier = await open_verifier(settings(keys, pepper="ours"), CLOCK)
+    verifier = await open_verifier(live(keys, pepper="ours"), CLOCK)
     first = verifier.verify(token(device="9f:A1", device_attested=True))
     assert first.attested
     assert len(first.device) == 32
     again = verifier.verify(token(sub="bea", device="9f:A1"))
     assert (again.device, again.attested) == (first.device, False)
-    other = await open_verifier(settings(keys, pepper="other"), CLOCK)
+    other = await open_verifier(live(keys, pepper="other"), CLOCK)
     devices = {
         first.device,
         other.verify(token(device="9f:A1")).device,
@@ -234,7 +252,7 @@ async def test_a_hostile_header_or_claim_is_refused(verifier: TokenVerifier, val
     st.lists(st.binary(max_size=200).map(lambda octets: segment(octets)) | st.text(max_size=200), max_size=4)
 )
 async def test_no_text_for_a_token_is_an_error(parts: list[str]) -> None:
-    verifier = TokenVerifier(settings("nowhere"), CLOCK, "https://nowhere")
+    verifier = TokenVerifier(live("nowhere"), CLOCK, "https://nowhere")
     with pytest.raises((Refusal, Unavailable)):
         verifier.verify(".".join(parts))
 
@@ -261,7 +279,7 @@ async def test_a_cached_token_is_refused_once_it_expires(keys: Path) -> None:
             return super().wall() + self.ahead
 
     clock = Later()
-    verifier = await open_verifier(settings(keys), clock)
+    verifier = await open_verifier(live(keys), clock)
     good = token()
     assert member(verifier.verify(good)) == member(verifier.verify(good)) == ANA
     clock.ahead = timedelta(seconds=899)
@@ -293,16 +311,16 @@ async def test_sandbox_tokens_are_valid_for_a_day(tmp_path: Path) -> None:
     file = write(tmp_path / "jwks.json", ED_JWK)
     day = timedelta(hours=24)
     long = sign(secrets, "eu-mi-points", "ana", day)
-    sandbox = await open_verifier(settings(file, sandbox=tmp_path / "sandbox.json"), CLOCK)
+    sandbox = await open_verifier(live(file, sandbox=tmp_path / "sandbox.json"), CLOCK)
     assert member(sandbox.verify(long)) == ANA
     assert refused(sandbox, sign(secrets, "eu-mi-points", "ana", day + timedelta(seconds=1)))
-    shop = await open_verifier(settings(file), CLOCK)
+    shop = await open_verifier(live(file), CLOCK)
     assert refused(shop, long)
     assert member(shop.verify(sign(secrets, "eu-mi-points", "ana", timedelta(minutes=15)))) == ANA
 
 
 async def test_a_key_added_to_the_file_is_found_with_its_first_token(keys: Path) -> None:
-    verifier = await open_verifier(settings(keys), CLOCK)
+    verifier = await open_verifier(live(keys), CLOCK)
     new = ed25519.Ed25519PrivateKey.generate()
     first = token(new, kid="new")
     assert refused(verifier, first)
@@ -313,7 +331,7 @@ async def test_a_key_added_to_the_file_is_found_with_its_first_token(keys: Path)
 async def test_cached_tokens_of_a_withdrawn_key_are_refused(
     keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verifier = await open_verifier(settings(keys), CLOCK)
+    verifier = await open_verifier(live(keys), CLOCK)
     good = token()
     assert member(verifier.verify(good)) == ANA
     write(keys, EC_JWK)
@@ -323,7 +341,7 @@ async def test_cached_tokens_of_a_withdrawn_key_are_refused(
 
 
 async def test_keys_in_use_that_leave_the_file_are_withdrawn(keys: Path) -> None:
-    verifier = await open_verifier(settings(keys), CLOCK)
+    verifier = await open_verifier(live(keys), CLOCK)
     ed, ec_ = verifier.verify(token()).key, verifier.verify(token(EC, "ES256", "ec")).key
     assert await verifier.withdrawn({ed, ec_}) == set()
     write(keys, ED_JWK)
@@ -341,7 +359,7 @@ async def test_keys_in_use_that_leave_the_file_are_withdrawn(keys: Path) -> None
 async def test_a_broken_key_file_leaves_the_keys_read_before(
     keys: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verifier = await open_verifier(settings(keys), CLOCK)
+    verifier = await open_verifier(live(keys), CLOCK)
     monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
     keys.write_text("{")
     assert member(verifier.verify(token())) == ANA
@@ -370,13 +388,13 @@ async def test_a_key_file_without_usable_keys_is_a_settings_error(tmp_path: Path
     file = tmp_path / "jwks.json"
     file.write_text(content)
     with pytest.raises(SettingsError, match="ENGAGE_JWKS"):
-        await open_verifier(settings(file), CLOCK)
+        await open_verifier(live(file), CLOCK)
 
 
 @pytest.mark.parametrize("jwks", ["", "/nowhere/jwks.json", "http://127.0.0.1/jwks.json", "ftp://x/y"])
 async def test_a_location_without_keys_is_a_settings_error(jwks: str) -> None:
     with pytest.raises(SettingsError, match="ENGAGE_JWKS"):
-        await open_verifier(settings(jwks), CLOCK)
+        await open_verifier(live(jwks), CLOCK)
 
 
 class Provider:
@@ -456,19 +474,19 @@ def _certificate(folder: Path) -> Path:
 
 
 async def test_a_remote_key_set_is_fetched_over_https(provider: Provider) -> None:
-    verifier = await open_verifier(settings(provider.url), CLOCK)
+    verifier = await open_verifier(live(provider.url), CLOCK)
     assert member(verifier.verify(token())) == ANA
     assert provider.requests == 1
 
 
 async def test_a_url_that_cannot_be_fetched_keeps_nobody_from_starting() -> None:
-    verifier = await open_verifier(settings("https://[::1/jwks"), CLOCK)
+    verifier = await open_verifier(live("https://[::1/jwks"), CLOCK)
     with pytest.raises(Unavailable):
         verifier.verify(token())
 
 
 async def test_any_number_of_unknown_key_ids_causes_one_fetch(provider: Provider) -> None:
-    verifier = await open_verifier(settings(provider.url), CLOCK)
+    verifier = await open_verifier(live(provider.url), CLOCK)
     for n in range(50):
         assert refused(verifier, token(kid=f"made-up-{n}"))
     await verifier.close()
@@ -478,7 +496,7 @@ async def test_any_number_of_unknown_key_ids_causes_one_fetch(provider: Provider
 async def test_a_new_remote_key_is_found_on_the_next_try(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verifier = await open_verifier(settings(provider.url), CLOCK)
+    verifier = await open_verifier(live(provider.url), CLOCK)
     provider.keys = [ED_JWK, EC_JWK]
     monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
     new = token(EC, "ES256", "ec")
@@ -492,7 +510,7 @@ async def test_a_new_remote_key_is_found_on_the_next_try(
 async def test_a_stale_remote_key_set_is_fetched_in_the_background(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verifier = await open_verifier(settings(provider.url), CLOCK)
+    verifier = await open_verifier(live(provider.url), CLOCK)
     monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
     monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
     assert member(verifier.verify(token())) == ANA, "nobody waits for it"
@@ -504,7 +522,7 @@ async def test_a_key_in_use_that_the_remote_set_may_have_now_is_looked_for_first
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
-    verifier = await open_verifier(settings(provider.url), CLOCK)
+    verifier = await open_verifier(live(provider.url), CLOCK)
     fetched = provider.requests
     in_use = {verifier.verify(token()).key}
     assert await verifier.withdrawn(in_use) == set()
@@ -518,7 +536,7 @@ async def test_without_any_key_the_service_is_unavailable(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     provider.status = status
-    verifier = await open_verifier(settings(provider.url), CLOCK)
+    verifier = await open_verifier(live(provider.url), CLOCK)
     with pytest.raises(Unavailable):
         verifier.verify(token())
     assert provider.requests == 1, "a redirect is not followed"
@@ -533,7 +551,7 @@ async def test_without_any_key_the_service_is_unavailable(
 async def test_a_provider_that_fails_later_leaves_the_known_keys(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verifier = await open_verifier(settings(provider.url), CLOCK)
+    verifier = await open_verifier(live(provider.url), CLOCK)
     provider.status = 500
     monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
     monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
@@ -547,13 +565,13 @@ async def test_an_untrusted_certificate_is_rejected(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    verifier = await open_verifier(settings(provider.url), CLOCK)
+    verifier = await open_verifier(live(provider.url), CLOCK)
     with pytest.raises(Unavailable):
         verifier.verify(token())
 
 
 async def test_a_remote_key_set_over_the_size_limit_is_not_read(provider: Provider) -> None:
     provider.keys = [ED_JWK | {"x5c": ["x" * 300_000]}]
-    verifier = await open_verifier(settings(provider.url), CLOCK)
+    verifier = await open_verifier(live(provider.url), CLOCK)
     with pytest.raises(Unavailable):
         verifier.verify(token())

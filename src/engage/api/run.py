@@ -31,6 +31,7 @@ def run(settings: Settings) -> None:
 
 async def _run(settings: Settings) -> None:
     async with open_api(settings) as api:
+        logs.follow(api.services.live)
         app = app_of(api)
         collect_rarely()
         async with open_operations(api.services, API, partial(check, api)):

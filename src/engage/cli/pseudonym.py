@@ -15,10 +15,13 @@ from engage.settings import Settings, require_pepper
 @click.argument("member")
 @data_option
 def pseudonym(program: str, member: str, data: Path | None) -> None:
-    """Print the name that a MEMBER of a PROGRAM has in the logs, to search them with."""
+    """Print the name that a MEMBER of a PROGRAM has in the logs, to search them with.
+
+    Below it are those of before, where the pepper was rotated.
+    """
 
     async def compute(settings: Settings) -> str:
         require_pepper(settings)
-        return Pseudonyms(settings.pepper).of(program, member)
+        return "\n".join(Pseudonyms(pepper).of(program, member) for pepper in settings.peppers)
 
     click.echo(run_with_settings(data, compute))

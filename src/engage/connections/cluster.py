@@ -17,9 +17,17 @@ from redis.asyncio.cluster import ClusterParser
 from redis.exceptions import AskError, MovedError, RedisError, ResponseError, TryAgainError
 
 from engage.connections import valkey
+from engage.connections.logins import Url
 from engage.connections.servers import Call, Servers, Standalone, run_on, scan_one
 from engage.connections.slots import Address, SlotMap, others_first, slot_of
-from engage.connections.valkey import answering, away_is_unavailable, error_of, open_client
+from engage.connections.valkey import (
+    answering,
+    away_is_unavailable,
+    error_of,
+    logins_of,
+    open_client,
+    open_node,
+)
 from engage.domain.refusals import Unavailable
 
 log = structlog.get_logger()
@@ -63,8 +71,9 @@ class _Routed:
 class Cluster:
     """A client of a Cluster, `redis+cluster://host:port,host:port…`. Connects when first used."""
 
-    def __init__(self, url: str) -> None:
-        self._url = _NodeUrl(url)
+    def __init__(self, url: Url) -> None:
+        self._logins = logins_of(url)
+        self._url = _NodeUrl(self._logins.url)
         self._map = SlotMap()
         self._clients: dict[Address, Redis] = {}
         self._away: set[Address] = set()
@@ -141,8 +150,8 @@ class Cluster:
         """Return the client of one node."""
         client = self._clients.get(address)
         if client is None:
-            client = self._clients[address] = open_client(
-                Redis, self._url.of(address), parser_class=ClusterParser
+            client = self._clients[address] = open_node(
+                Redis, self._url.of(address), self._logins, parser_class=ClusterParser
             )
         return client
 
@@ -320,6 +329,7 @@ def _seed(host: str) -> Address:
     return parts.hostname or "", parts.port or DEFAULT_PORT
 
 
-def open_servers(url: str) -> Servers:
+def open_servers(url: Url) -> Servers:
     """Open `redis://…`, or a Cluster at `redis+cluster://…`. Connects when first used."""
-    return Cluster(url) if url.startswith(SCHEMES) else Standalone(open_client(Redis, url))
+    is_cluster = (url if isinstance(url, str) else url()).startswith(SCHEMES)
+    return Cluster(url) if is_cluster else Standalone(open_client(Redis, url))

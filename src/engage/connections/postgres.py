@@ -8,12 +8,13 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.connectors.asyncio import AsyncAdapt_Error
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from engage.connections.primary import Connection, Primary
+from engage.connections.logins import Login, Logins, Url
+from engage.connections.primary import PART, Connection, Primary
 from engage.connections.schema_version import begin_use
 from engage.connections.sockets import (
     KEEPALIVE_COUNT,
@@ -96,7 +97,7 @@ def _of_driver(error: BaseException) -> BaseException:
 
 
 def open_engine(
-    url: str,
+    url: Url,
     *,
     pool_size: int,
     command_timeout_s: float | None,
@@ -105,20 +106,21 @@ def open_engine(
 ) -> AsyncEngine:
     """Open an engine whose connections do not wait for a silent server. Connects when first used.
 
-    The URL names one host or several, of which the primary is used; `primary` is told of it.
+    The URL names one host or several, of which the primary is used; `primary` is told of it. Each connection
+    is made with the user and the password that the URL has then.
     `command_timeout_s` None: statements may take any time. Unless `any_schema`, each connection is made only
     while the tables have the version of this release, and raises Unavailable("schema") otherwise.
     """
-    primary = primary or Primary()
+    primary, logins = primary or Primary(), Logins(PART, url, _login_of)
     db = create_async_engine(
-        url,
+        logins.url,
         hide_parameters=True,  # Errors would show values of rows.
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_S,
         pool_use_lifo=True,  # Few connections are busy, instead of all of them now and then.
         connect_args={
-            "async_creator_fn": partial(_connect, primary, any_schema),
+            "async_creator_fn": partial(_connect, primary, logins, any_schema),
             "timeout": CONNECT_S,
             "command_timeout": command_timeout_s,
             "server_settings": _server_settings(command_timeout_s),
@@ -152,8 +154,13 @@ def _server_settings(command_timeout_s: float | None) -> dict[str, str]:
     return settings
 
 
-async def _connect(primary: Primary, any_schema: bool, **options: Any) -> Connection:
-    connection = await primary.connect(**options)
+def _login_of(url: str) -> Login:
+    parts = make_url(url)
+    return Login(parts.username, parts.password)
+
+
+async def _connect(primary: Primary, logins: Logins, any_schema: bool, **options: Any) -> Connection:
+    connection = await primary.connect(logins, **options)
     try:
         if not any_schema:
             async with asyncio.timeout(CONNECT_S):

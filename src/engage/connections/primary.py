@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
+from engage.connections.logins import Login, Logins
 from engage.connections.server_version import check_postgres
 from engage.connections.sockets import keep_alive
 from engage.domain.refusals import Unavailable
@@ -33,6 +34,9 @@ SELECT system_identifier, CASE WHEN NOT pg_is_in_recovery()
     THEN substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) END
 FROM pg_control_system()
 """
+
+# Errors of a server that does not let us in with this login.
+_REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError,)
 
 log = structlog.get_logger()
 
@@ -89,6 +93,7 @@ class Primary:
         self.changes = 0
         self._listeners: list[Callable[[], object]] = []
         self._options: Mapping[str, Any] = {}
+        self._logins: Logins | None = None
         self._addresses: Sequence[Address] = ()
         self._at: Address | None = None  # Where the primary was last.
         self._surveyed_at = float("-inf")  # Monotonic seconds.
@@ -118,11 +123,12 @@ class Primary:
         for listener in self._listeners:
             listener()
 
-    async def connect(self, **options: Any) -> Connection:
+    async def connect(self, logins: Logins, **options: Any) -> Connection:
         """Connect to the primary. `options` are those of the driver, with one host or several.
 
         Raises Unavailable, and errors of the driver.
         """
+        self._logins = logins
         self._addresses, self._options = _split(options)
         if len(self._addresses) == 1:
             return await self._open(self._addresses[0])
@@ -205,7 +211,8 @@ class Primary:
         """Raises Unavailable for a standby, and for a server of an older timeline than the newest."""
         host, port = address
         where = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-        connection: Connection = await asyncpg.connect(**self._options, **where, connection_class=Connection)
+        assert self._logins is not None
+        connection = await _log_in(self._logins, {**self._options, **where})
         try:
             # The driver has no options for its socket.
             keep_alive(connection._transport.get_extra_info("socket"))
@@ -229,13 +236,26 @@ _UNKNOWN: Final = Timeline(0, 0)
 class AnyServer(Primary):
     """The first host that answers, whether it is the primary or not. Nothing is written there."""
 
-    async def connect(self, **options: Any) -> Connection:
+    async def connect(self, logins: Logins, **options: Any) -> Connection:
         """Raises errors of the driver."""
-        connection: Connection = await asyncpg.connect(**options, connection_class=Connection)
+        connection = await _log_in(logins, options)
         keep_alive(connection._transport.get_extra_info("socket"))
         connection.timeline = _UNKNOWN
         self.newest = _UNKNOWN
         return connection
+
+
+async def _log_in(logins: Logins, options: Mapping[str, Any]) -> Connection:
+    """Raises errors of the driver."""
+
+    async def connect(login: Login) -> Connection:
+        # Without a name or a password, the driver finds its own as libpq does.
+        own = {"user": login.name, "password": login.password}
+        given = {name: value for name, value in own.items() if value is not None}
+        connection: Connection = await asyncpg.connect(**{**options, **given}, connection_class=Connection)
+        return connection
+
+    return await logins.log_in(connect, _REFUSED)
 
 
 def _result(task: asyncio.Task[Connection]) -> Connection | None:

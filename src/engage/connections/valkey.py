@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
@@ -11,6 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import (
+    AuthenticationError,
     ClusterDownError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -22,6 +24,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as ValkeyConnectionError
 from redis.exceptions import TimeoutError as ValkeyTimeoutError
 
+from engage.connections.logins import Login, Logins, Url
 from engage.connections.sockets import KEEPALIVE_OPTIONS, is_of_closed_transport
 from engage.domain.refusals import Unavailable
 
@@ -47,6 +50,9 @@ _CANNOT_NOW_CODES: Final = (
     "LOADING",
 )
 
+# Errors of a server that does not let us in with this login.
+_REFUSED: Final = (AuthenticationError,)
+
 _OPTIONS: Final[dict[str, Any]] = {
     "socket_keepalive": True,
     "socket_keepalive_options": KEEPALIVE_OPTIONS,
@@ -57,6 +63,20 @@ Client = TypeVar("Client", bound=Redis)
 
 def _time_limits() -> dict[str, Any]:
     return {"socket_timeout": TRY_S, "socket_connect_timeout": TRY_S}
+
+
+class _LogsIn(AbstractConnection):
+    """A connection that is made with the name and the password that are in force then."""
+
+    logins: Logins
+
+    async def connect(self) -> None:
+        if not self.is_connected:
+            await self.logins.log_in(self._connect_as, _REFUSED)
+
+    async def _connect_as(self, login: Login) -> None:
+        self.username, self.password = login.name, login.password
+        await super().connect()  # type: ignore[no-untyped-call]
 
 
 class _LostWhenSilent(AbstractConnection):
@@ -112,8 +132,29 @@ def _silent_is_lost() -> Iterator[None]:
         raise ValkeyConnectionError(str(error)) from error
 
 
-def open_client(kind: type[Client], url: str, **options: Any) -> Client:
-    """Open a client of one server. Connects when first used."""
+def logins_of(url: Url) -> Logins:
+    """Return the logins of a server's URL, or of a Cluster's."""
+    return Logins("valkey", url, _login_of)
+
+
+def _login_of(url: str) -> Login:
+    parts = urlsplit(url)
+    options = parse_qs(parts.query)
+    name = parts.username or next(iter(options.get("username", ())), "")
+    password = parts.password or next(iter(options.get("password", ())), "")
+    return Login(unquote(name) or None, unquote(password) or None)
+
+
+def open_client(kind: type[Client], url: Url, **options: Any) -> Client:
+    """Open a client of one server. Connects when first used, each time with the name and the password that
+    the URL has then.
+    """
+    logins = logins_of(url)
+    return open_node(kind, logins.url, logins, **options)
+
+
+def open_node(kind: type[Client], url: str, logins: Logins, **options: Any) -> Client:
+    """Open a client of one server, which has the logins of others too."""
     client: Client = kind.from_url(
         url,
         **options,
@@ -126,7 +167,9 @@ def open_client(kind: type[Client], url: str, **options: Any) -> Client:
     )
     pool = client.connection_pool
     pool.connection_class = type(
-        "LastingConnection", (_LostWhenSilent, _PackedInC, _ReadInBulk, pool.connection_class), {}
+        "LastingConnection",
+        (_LogsIn, _LostWhenSilent, _PackedInC, _ReadInBulk, pool.connection_class),
+        {"logins": logins},
     )
     return client
 

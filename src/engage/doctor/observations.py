@@ -33,6 +33,8 @@ class SettingsSeen(Struct, frozen=True, kw_only=True):
     feed_url: str
     state_url_is_queue: bool  # They share a server.
     queue_is_cluster: bool
+    secrets_of_all: list[str]  # Files of secrets that every user of the machine may read or write.
+    old_values: dict[str, int]  # Secrets with values below the first, but for the pepper, and how many.
 
 
 class KeySetSeen(Struct, frozen=True):

@@ -53,7 +53,8 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_services(settings, command_timeout_s=REQUEST_TIMEOUT_S) as services:
-        verifier = await open_verifier(settings, services.clock)
+        logs.follow(services.live)
+        verifier = await open_verifier(services.live, services.clock)
         try:
             await _serve_until(stop, services, verifier)
         finally:

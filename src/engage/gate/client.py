@@ -15,6 +15,7 @@ import msgspec
 
 from engage.connections.cluster import open_servers
 from engage.connections.functions import Functions
+from engage.connections.logins import Url
 from engage.connections.primary import PART, Primary, Timeline, timeline_of
 from engage.connections.servers import Call, Servers
 from engage.domain.refusals import Unavailable
@@ -224,7 +225,7 @@ def _function_call(function: str, names: list[str], *arguments: str | bytes | in
     return Call(names[0], ("FCALL", function, len(names), *names, *arguments))
 
 
-def open_gate(url: str, primary: Primary | None = None) -> Gate:
+def open_gate(url: Url, primary: Primary | None = None) -> Gate:
     """Opens a gate on `redis://…`, or on a Cluster with `redis+cluster://…`. Connects when first used.
 
     `primary` tells of the database; without one the gate is used whatever the database is.

@@ -61,6 +61,7 @@ FIELDS: Final[Mapping[str, Kind]] = {
     # Ids.
     **dict.fromkeys(("trace_id", "span_id", "request_id", "job_id", "credit", "id"), _name),
     **dict.fromkeys(("operation", "method", "code", "part", "step", "job", "loop", "process"), _name),
+    "setting": _name,
     **dict.fromkeys(("program", "campaign", "draw", "board", "backtest", "referral", "preset"), _name),
     **dict.fromkeys(("version", "found", "needed", "state", "outcome", "of", "root", "host"), _pair),
     **dict.fromkeys(("newest", "before", "now"), _pair),
@@ -69,7 +70,7 @@ FIELDS: Final[Mapping[str, Kind]] = {
     **dict.fromkeys(("status", "count", "changes", "asked", "closed", "compared", "unanswered"), _number),
     **dict.fromkeys(("differences", "connections", "open", "port", "entries", "round", "winners"), _number),
     **dict.fromkeys(("percent", "total", "skew_s", "works_up_to_s", "left_out_before", "ms"), _number),
-    "age_s": _number,
+    **dict.fromkeys(("age_s", "values"), _number),
     # Sentences.
     **dict.fromkeys(("reason", "error", "detail", "difference", "failure", "relay", "problems"), _text),
 }

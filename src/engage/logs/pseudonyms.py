@@ -17,6 +17,10 @@ class Pseudonyms:
     """Makes pseudonyms with the pepper of an installation."""
 
     def __init__(self, pepper: str) -> None:
+        self.take(pepper)
+
+    def take(self, pepper: str) -> None:
+        """Use another pepper from now on."""
         self._key = blake2b(pepper.encode(), person=b"engage logs").digest() if pepper else b""
 
     def of(self, program_id: str, member_id: str) -> str:

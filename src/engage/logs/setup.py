@@ -8,10 +8,14 @@ from typing import Any, Final
 
 import structlog
 
+from engage.live_settings import LiveSettings
 from engage.logs.failures import Location, failure_text
 from engage.logs.fields import Cleaner
 from engage.logs.pseudonyms import Pseudonyms
 from engage.settings import Settings
+
+# Those of this process.
+_pseudonyms: Final = Pseudonyms("")
 
 _LIBRARY: Final = "a library logged"
 _crashes: Final = structlog.get_logger("engage.crashes")
@@ -19,6 +23,7 @@ _crashes: Final = structlog.get_logger("engage.crashes")
 
 def configure(settings: Settings) -> None:
     """Sends the logs of structlog and of libraries to standard error."""
+    _pseudonyms.take(settings.peppers[0])
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -41,7 +46,7 @@ def configure(settings: Settings) -> None:
             processors=[
                 without_texts,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                Cleaner(Pseudonyms(settings.pepper)),
+                Cleaner(_pseudonyms),
                 renderer,
             ],
             # It would put the text of a traceback into the line by itself.
@@ -55,6 +60,11 @@ def configure(settings: Settings) -> None:
     # arq logs a line for each job, several a second.
     logging.getLogger("arq").setLevel(logging.WARNING)
     _log_crashes()
+
+
+def follow(live: LiveSettings) -> None:
+    """Make pseudonyms with the pepper that is in force."""
+    live.listen("pepper", lambda: _pseudonyms.take(live.now.peppers[0]))
 
 
 def without_texts(_logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -42,6 +42,11 @@ class ProcessNumbers:
         self.loop_failures = Counter(
             "engage_loop_failures", "Turns of background loops that failed.", ("loop",)
         )
+        self.secret_reads = Counter(
+            "engage_secret_reads",
+            "New values of a secret that were read from its file, by setting.",
+            ("setting",),
+        )
         self.event_loop_lag = Gauge(
             "engage_event_loop_lag_seconds",
             "The longest that a timer of the event loop was late in the last quarter of a minute.",

@@ -7,6 +7,7 @@ shape, is unclear, and is asked about.
 import asyncio
 import re
 import time
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -93,19 +94,18 @@ class _NoTokenError(Exception):
 
 
 class MomoProvider:
+    """`accounts` returns what is in force, the newest first. They differ in their secrets."""
+
     name: Final = "momo"
 
-    def __init__(self, account: MomoAccount) -> None:
-        self._account = account
+    def __init__(self, accounts: Callable[[], Sequence[MomoAccount]]) -> None:
+        self._accounts = accounts
+        self._account = first = accounts()[0]  # That of the token.
         self._client = httpx.AsyncClient(
-            base_url=account.url,
+            base_url=first.url,
             timeout=httpx.Timeout(CALL_S, connect=CONNECT_S),
             limits=httpx.Limits(max_connections=CONNECTIONS),
-            headers={
-                "Ocp-Apim-Subscription-Key": account.subscription_key,
-                "X-Target-Environment": account.environment,
-            }
-            | UNCOMPRESSED,
+            headers={"X-Target-Environment": first.environment} | UNCOMPRESSED,
             trust_env=False,
         )
         self._token = ""
@@ -114,14 +114,14 @@ class MomoProvider:
 
     async def send(self, payout: Payout, *, at: datetime) -> Outcome:
         try:
-            token = await self._authorized()
+            credentials = await self._authorized()
         except _NoTokenError as error:
             return NotSent(str(error))
         try:
             answer = await self._call(
                 "POST",
                 "/disbursement/v1_0/transfer",
-                headers={"Authorization": f"Bearer {token}", "X-Reference-Id": str(payout.reference)},
+                headers=credentials | {"X-Reference-Id": str(payout.reference)},
                 json=_transfer(payout),
             )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -149,11 +149,9 @@ class MomoProvider:
 
     async def ask(self, payout: Payout, *, at: datetime) -> Outcome:
         try:
-            token = await self._authorized()
+            credentials = await self._authorized()
             answer = await self._call(
-                "GET",
-                f"/disbursement/v1_0/transfer/{payout.reference}",
-                headers={"Authorization": f"Bearer {token}"},
+                "GET", f"/disbursement/v1_0/transfer/{payout.reference}", headers=credentials
             )
         except (_NoTokenError, httpx.HTTPError, TimeoutError) as error:
             return Unclear(_describe(error))
@@ -171,27 +169,38 @@ class MomoProvider:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _authorized(self) -> str:
-        """A token that is still valid. Raises _NoTokenError."""
+    async def _authorized(self) -> dict[str, str]:
+        """The headers with a token that is still valid. Raises _NoTokenError."""
         try:
             # Waiting for another task that renews the token takes no longer than a call.
             async with asyncio.timeout(CALL_S), self._renewing:
-                if time.monotonic() >= self._token_until:
-                    self._token, lasts_s = await self._new_token()
+                accounts = self._accounts()
+                if time.monotonic() >= self._token_until or self._account not in accounts:
+                    self._account, self._token, lasts_s = await self._new_token(accounts)
                     self._token_until = time.monotonic() + lasts_s - RENEW_BEFORE_S
-                return self._token
+                return _subscribed(self._account) | {"Authorization": f"Bearer {self._token}"}
         except TimeoutError:
             raise _NoTokenError("no token: it takes too long") from None
 
-    async def _new_token(self) -> tuple[str, float]:
-        """Returns (token, seconds until it expires). Raises _NoTokenError."""
-        credentials = httpx.BasicAuth(self._account.user, self._account.key)
+    async def _new_token(self, accounts: Sequence[MomoAccount]) -> tuple[MomoAccount, str, float]:
+        """Returns (account, token, seconds until it expires) of the first account that is not refused.
+
+        Raises _NoTokenError.
+        """
         try:
-            answer = await self._call("POST", "/disbursement/token/", auth=credentials)
+            for account in accounts:
+                answer = await self._call(
+                    "POST",
+                    "/disbursement/token/",
+                    headers=_subscribed(account),
+                    auth=httpx.BasicAuth(account.user, account.key),
+                )
+                if answer.status_code != httpx.codes.UNAUTHORIZED:
+                    break
             if answer.status_code != 200:
                 raise _NoTokenError(f"no token: status {answer.status_code}")
             token = decode_json(answer.content, _token, limit_bytes=ANSWER_BYTES)
-            return token.access_token, float(token.expires_in)
+            return account, token.access_token, float(token.expires_in)
         except (httpx.HTTPError, ValueError) as error:
             # The message of a decoder may quote the token.
             raise _NoTokenError(f"no token: {type(error).__name__}") from None
@@ -204,6 +213,10 @@ class MomoProvider:
         async with asyncio.timeout(CALL_S), self._client.stream(method, path, **sent) as answer:
             body = await read_at_most(answer.aiter_raw(), ANSWER_BYTES)
         return httpx.Response(answer.status_code, content=body)
+
+
+def _subscribed(account: MomoAccount) -> dict[str, str]:
+    return {"Ocp-Apim-Subscription-Key": account.subscription_key}
 
 
 def _transfer(payout: Payout) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from engage.settings import Settings, SettingsError
 def open_beacon(settings: Settings) -> Beacon:
     """Raises SettingsError where the relays are no addresses."""
     if settings.sandbox is not None:
-        return SandboxBeacon(settings.pepper)
+        return SandboxBeacon(settings.peppers[-1])
     relays = [relay.strip() for relay in settings.drand_urls.split(",") if relay.strip()]
     wrong = [
         relay

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from engage.connections.logins import Url
 from engage.connections.postgres import cannot_now, open_engine
 from engage.connections.primary import AnyServer, Primary
 from engage.connections.schema_version import PART, newest_version
@@ -27,7 +28,7 @@ _SCHEMA_VERSION = text("SELECT version_num FROM alembic_version")
 
 
 def open_database(
-    url: str,
+    url: Url,
     *,
     pool_size: int = 10,
     command_timeout_s: float | None = COMMAND_TIMEOUT_S,

@@ -10,6 +10,7 @@ from sqlalchemy.pool import QueuePool
 
 from engage.connections.schema_version import newest_version
 from engage.runtime.services import Services
+from engage.settings import variable_of
 
 LAG_EVERY_S: Final = 0.5
 LAGS_KEPT: Final = 30
@@ -49,6 +50,8 @@ def _read_loops(services: Services) -> None:
     for state in states:
         process.loop_failures.reached(state.failures, state.loop)
     process.clock_skew.set(services.clock.skew.total_seconds())
+    for name, count in services.live.reads.items():
+        process.secret_reads.reached(count, variable_of(name))
 
 
 def _read_connections(services: Services) -> None:

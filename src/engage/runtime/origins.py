@@ -8,7 +8,8 @@ from typing import Final
 
 from engage.connections.networks import Address, client_address, network_name, parse_networks
 from engage.domain.identity import Identity, Origin
-from engage.settings import Settings, SettingsError
+from engage.live_settings import LiveSettings
+from engage.settings import SettingsError
 
 HASH_BYTES: Final = 16
 NETWORKS_CACHED: Final = 65_536
@@ -19,14 +20,19 @@ Headers = Iterable[tuple[bytes, bytes]]  # Names in lower case.
 class Origins:
     """Finds the networks of clients. Costs nothing until asked. Raises SettingsError for a wrong list."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, live: LiveSettings) -> None:
+        settings = live.now
         try:
             self._trusted = parse_networks(settings.trusted_proxies)
         except ValueError as error:
             raise SettingsError(f"ENGAGE_TRUSTED_PROXIES: {error}") from error
         self._header = settings.forwarded_header
         self._name = settings.forwarded_header.encode()
-        key = settings.pepper.encode()
+        self._live = live
+        live.listen("pepper", self._take_pepper)
+
+    def _take_pepper(self) -> None:
+        key = self._live.now.peppers[0].encode()
         self._hash = lru_cache(NETWORKS_CACHED)(
             lambda name: hmac.digest(key, b"network\0" + name.encode(), hashlib.sha256)[:HASH_BYTES]
         )

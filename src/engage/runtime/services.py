@@ -13,6 +13,7 @@ from engage.connections.cluster import open_servers
 from engage.connections.primary import Primary
 from engage.domain.refusals import Unavailable
 from engage.gate.client import Gate, open_gate
+from engage.live_settings import SECRETS_LOOP, LiveSettings
 from engage.metrics.catalogue import Metrics
 from engage.payouts.port import PayoutProvider
 from engage.runtime.background import Loops, running
@@ -43,7 +44,7 @@ CAMPAIGNS_S = 0.2
 class Services(Struct, frozen=True):
     """The first argument of every flow. `payouts` is None in an installation without a payout provider."""
 
-    settings: Settings
+    live: LiveSettings
     clock: Clock
     clock_follower: ClockFollower
     db: AsyncEngine
@@ -64,6 +65,11 @@ class Services(Struct, frozen=True):
     metrics: Metrics
     limits: RateLimits
 
+    @property
+    def settings(self) -> Settings:
+        """The settings that are in force now."""
+        return self.live.now
+
     async def follow_clock(self) -> None:
         """Set the clock by the database's. Raises Unavailable."""
         await self.clock_follower.refresh(self.db)
@@ -78,23 +84,24 @@ async def open_services(
     `command_timeout_s` is that of `open_database`. The program cache is empty until its first refresh: a
     process that decides calls `programs.refresh` before it serves. Raises SettingsError.
     """
-    origins = Origins(settings)
+    live = LiveSettings(settings)
+    origins = Origins(live)
     clock = clock or Clock()
     follower = ClockFollower(clock, settings)
     async with AsyncExitStack() as stack:
         primary = Primary()
-        db = open_database(settings.database_url, command_timeout_s=command_timeout_s, primary=primary)
+        db = open_database(live.reader("database_url"), command_timeout_s=command_timeout_s, primary=primary)
         stack.push_async_callback(db.dispose)
         # Later, by the loop below, where the database or its tables are not there yet.
         with suppress(Unavailable, DBAPIError):
             await follower.refresh(db)
-        gate = open_gate(settings.state_url, primary)
+        gate = open_gate(live.reader("state_url"), primary)
         stack.push_async_callback(gate.close)
-        topics = Topics(open_servers(settings.topics_url), clock)
+        topics = Topics(open_servers(live.reader("topics_url")), clock)
         stack.push_async_callback(topics.close)
-        doorbell = Doorbell(open_queue(settings.queue_url), clock)
+        doorbell = Doorbell(open_queue(live.reader("queue_url")), clock)
         stack.push_async_callback(doorbell.close)
-        payouts = open_provider(settings)
+        payouts = open_provider(live)
         if payouts is not None:
             stack.push_async_callback(payouts.close)
         beacon = open_beacon(settings)
@@ -120,11 +127,12 @@ async def open_services(
                 loops.repeat("campaigns", lambda: campaigns.refresh(db), every_s=CAMPAIGNS_S),
                 loops.repeat("members", lambda: members.refresh(db)),
                 loops.repeat("schema", lambda: check_schema(db)),
+                loops.repeat(SECRETS_LOOP, live.refresh),
                 loops.repeat("failover", failover.follow, every_s=FAILOVER_S),
             )
         )
         yield Services(
-            settings,
+            live,
             clock,
             follower,
             db,

@@ -13,6 +13,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from engage.clock import Clock
+from engage.connections.logins import Url
 from engage.connections.valkey import answering, open_client
 
 QUEUE = "engage:queue"
@@ -118,7 +119,7 @@ def time_of(tick: int) -> datetime:
     return _EPOCH + tick * TICK
 
 
-def open_queue(url: str) -> ArqRedis:
+def open_queue(url: Url) -> ArqRedis:
     """Open a client of arq's queue. Connects when first used."""
     client = open_client(ArqRedis, url)
     client.job_serializer, client.job_deserializer = pack, unpack

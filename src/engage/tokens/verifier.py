@@ -21,7 +21,8 @@ from engage.domain.document.fields import ProgramId
 from engage.domain.identity import Identity
 from engage.domain.referrals.traits import trait_hash
 from engage.domain.refusals import Code, Refusal, Unavailable
-from engage.settings import Settings, SettingsError
+from engage.live_settings import LiveSettings
+from engage.settings import SettingsError
 from engage.tokens.compact import TOKEN_BYTES, decoded, parse
 from engage.tokens.key_sets import Key, KeyFile, Keys, KeySetError, fetch_keys
 from engage.tokens.signing import SANDBOX_LIFETIME
@@ -64,8 +65,9 @@ class TokenVerifier:
     `source` is a file, or the https URL of a set, which is fetched in the background.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, source: KeyFile | str) -> None:
-        self._settings = settings
+    def __init__(self, live: LiveSettings, clock: Clock, source: KeyFile | str) -> None:
+        self._settings = settings = live.now
+        self._live = live
         self._clock = clock
         self._source = source
         self._max_lifetime_s = (
@@ -76,6 +78,7 @@ class TokenVerifier:
         self._tried_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
         self._verified: dict[str, Identity] = {}
+        live.listen("pepper", self._verified.clear)  # Identities have hashes.
 
     def verify(self, token: str) -> Identity:
         """Return the token's member. Raises Refusal unauthorized; Unavailable before any key was read."""
@@ -114,7 +117,7 @@ class TokenVerifier:
     def _identity(self, claims: _Claims, key: Key) -> Identity:
         """Only a keyed hash of a device is kept. That of the trait is the same one."""
         device = claims.device and trait_hash(
-            claims.program, "device", claims.device, pepper=self._settings.pepper
+            claims.program, "device", claims.device, pepper=self._live.now.peppers[0]
         )
         attested = bool(device and claims.device_attested)
         return Identity(claims.program, claims.sub, claims.exp, key.thumbprint, device or b"", attested)
@@ -205,15 +208,15 @@ class TokenVerifier:
             await self._fetching
 
 
-async def open_verifier(settings: Settings, clock: Clock) -> TokenVerifier:
-    """Raises SettingsError where `settings.jwks` is neither a readable key file nor an https URL."""
-    source = settings.jwks
+async def open_verifier(live: LiveSettings, clock: Clock) -> TokenVerifier:
+    """Raises SettingsError where ENGAGE_JWKS is neither a readable key file nor an https URL."""
+    source = live.now.jwks
     if not source:
         raise SettingsError("ENGAGE_JWKS is not set: the path or https URL of the key set that signs tokens")
     is_url = re.match(r"[a-z][a-z0-9+.-]*://", source) is not None
     if is_url and not source.startswith("https://"):
         raise SettingsError(f"ENGAGE_JWKS: {source} is neither a path nor an https URL")
-    verifier = TokenVerifier(settings, clock, source if is_url else KeyFile(Path(source)))
+    verifier = TokenVerifier(live, clock, source if is_url else KeyFile(Path(source)))
     await verifier.open()
     return verifier
 

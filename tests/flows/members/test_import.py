@@ -352,8 +352,8 @@ async def test_a_file_brings_the_references_of_members_who_joined_before_they_ha
 ) -> None:
     """Their hashes were stored of the references as they were sent, and cannot be changed without them."""
     await import_file(services, write_file(tmp_path, HEADER + "i-1,ES,,,DNI 1,,,,,\ni-2,ES,,,x,,,,,\n"))
-    pepper = services.settings.pepper
-    as_sent = [person_hashes(ref, program_id=PROGRAM, pepper=pepper)[1] for ref in ("DNI 1", "dni  1")]
+    peppers = services.settings.peppers
+    as_sent = [person_hashes(ref, program_id=PROGRAM, peppers=peppers)[1][0] for ref in ("DNI 1", "dni  1")]
     async with services.db.begin() as conn:
         for member_id, hashed in zip(("i-1", "i-2"), as_sent, strict=True):
             values = {"hashed": hashed, "id": member_id}
@@ -363,7 +363,7 @@ async def test_a_file_brings_the_references_of_members_who_joined_before_they_ha
     for _ in range(2):
         counts, _ = await import_file(services, file)
         assert (counts.existing, counts.members, counts.rejected) == (2, 0, 1)
-    one_form, _ = person_hashes("dni1", program_id=PROGRAM, pepper=pepper)
+    one_form, _ = person_hashes("dni1", program_id=PROGRAM, peppers=peppers)
     assert await rows(services.db, "SELECT person_hash FROM members ORDER BY member_id") == [
         (one_form,),
         (as_sent[1],),

@@ -225,7 +225,7 @@ async def test_a_reference_stored_as_it_was_sent_is_still_the_persons(services: 
     await enrol(services, "m-1", EU, "ES", person_ref="DNI 1")
     async with services.db.begin() as conn:
         # As an earlier release stored it.
-        _, as_sent = person_hashes("DNI 1", program_id=EU, pepper=services.settings.pepper)
+        _, (as_sent,) = person_hashes("DNI 1", program_id=EU, peppers=services.settings.peppers)
         await conn.execute(text("UPDATE members SET person_hash = :hashed"), {"hashed": as_sent})
     assert (await refusal(services, "m-2", EU, "ES", person_ref="DNI 1")).code == "person_has_account"
 

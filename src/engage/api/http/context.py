@@ -75,7 +75,7 @@ def started_api_of(scope: Scope) -> Api:
 async def open_api(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Api]:
     """Open the API. It starts as soon as all services are available. Raises SettingsError."""
     async with open_services(settings, clock, command_timeout_s=REQUEST_TIMEOUT_S) as services:
-        verifier = await open_verifier(settings, services.clock)
+        verifier = await open_verifier(services.live, services.clock)
         secrets = sandbox_secrets.read(settings.sandbox) if settings.sandbox is not None else None
         api = Api(services, verifier, ApiKeyCache(services.db), Batchers(services), secrets)
         await _try_to_start(api)

@@ -21,6 +21,7 @@ from engage.bench.setup.constants import PRESET, PROGRAM, TAPS
 from engage.bench.setup.members import tap_credit
 from engage.clock import Clock, MachineClock
 from engage.ledger.accept import why_json
+from engage.live_settings import LiveSettings
 from engage.programs import preset
 from engage.runtime.ids import new_id
 from engage.settings import Settings
@@ -93,7 +94,7 @@ async def tap(request: Request[Any, Any, Any], state: State) -> TapResponse | Re
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     clock = MachineClock()
-    verifier = await open_verifier(settings, clock)
+    verifier = await open_verifier(LiveSettings(settings), clock)
     async with Redis.from_url(settings.state_url) as valkey, open_pool(settings) as db:
         credit = tap_credit(preset(PRESET), clock.now())
         decision = await db.fetchval(_DECISION, why_json(credit.why))

@@ -7,6 +7,7 @@ from typing import Final
 from engage.doctor.check import Check, Facts
 from engage.doctor.observations import ProcessesSeen, WorkSeen
 from engage.doctor.words import age_text
+from engage.live_settings import SECRETS_LOOP
 from engage.runtime.liveness import CLOCK_FAR_OFF, CLOCK_OFF
 
 LATE: Final = timedelta(minutes=1)
@@ -32,23 +33,27 @@ def _loops(seen: ProcessesSeen) -> Iterator[Facts]:
     for name, alive in seen.alive.items():
         for each in alive:
             for problem in each.problems:
-                if problem not in (CLOCK_OFF, CLOCK_FAR_OFF):
+                if problem not in (CLOCK_OFF, CLOCK_FAR_OFF, SECRETS_LOOP):
                     yield {"name": name, "id": each.id, "loop": problem}
 
 
-def _clock(problem: str, seen: ProcessesSeen) -> Iterator[Facts]:
+def _with(problem: str, seen: ProcessesSeen) -> Iterator[Facts]:
     for name, alive in seen.alive.items():
         for each in alive:
             if problem in each.problems:
                 yield {"name": name, "id": each.id}
 
 
+def _secrets(seen: ProcessesSeen) -> Iterator[Facts]:
+    yield from _with(SECRETS_LOOP, seen)
+
+
 def _clocks_off(seen: ProcessesSeen) -> Iterator[Facts]:
-    yield from _clock(CLOCK_OFF, seen)
+    yield from _with(CLOCK_OFF, seen)
 
 
 def _clocks_far_off(seen: ProcessesSeen) -> Iterator[Facts]:
-    yield from _clock(CLOCK_FAR_OFF, seen)
+    yield from _with(CLOCK_FAR_OFF, seen)
 
 
 def _releases(seen: ProcessesSeen) -> Iterator[Facts]:
@@ -130,6 +135,16 @@ CHECKS = (
         "The clock of the machine of {name} {id} is off by more than a second.",
         "Let this machine follow a time server (chrony, systemd-timesyncd).",
         _clocks_off,
+    ),
+    Check(
+        "secret_not_read",
+        "processes",
+        "warning",
+        "A file of a secret cannot be read again by {name} {id}, or does not fit. It works with the earlier "
+        "values.",
+        "Its log names the setting and the reason. Mend the file before you restart this process: it could "
+        "not start.",
+        _secrets,
     ),
     Check(
         "releases_differ",

@@ -79,6 +79,16 @@ def _queue_cluster(seen: SettingsSeen) -> Iterator[Facts]:
         yield {"variable": "ENGAGE_QUEUE_URL", "why": "arq, the queue's library, cannot use one"}
 
 
+def _secrets_of_all(seen: SettingsSeen) -> Iterator[Facts]:
+    for variable in seen.secrets_of_all:
+        yield {"variable": variable}
+
+
+def _old_values(seen: SettingsSeen) -> Iterator[Facts]:
+    for variable, count in seen.old_values.items():
+        yield {"variable": variable, "count": count}
+
+
 def _unreadable(seen: KeySetSeen) -> Iterator[Facts]:
     if seen.error:
         yield {"source": seen.source, "error": seen.error}
@@ -200,6 +210,23 @@ CHECKS = (
         "{variable} names a Cluster, and {why}.",
         "Let {variable} name a single server. Only ENGAGE_STATE_URL and ENGAGE_TOPICS_URL may be Clusters.",
         _queue_cluster,
+    ),
+    Check(
+        "secret_of_all",
+        "settings",
+        "warning",
+        "Every user of this machine can read or change the secret in the file of {variable}.",
+        "Give it to the user of the processes alone: chmod 600.",
+        _secrets_of_all,
+    ),
+    Check(
+        "secret_rotates",
+        "settings",
+        "notice",
+        "{variable} has {count} old values below the first.",
+        "Fine while it is rotated. When the other side accepts the first one, take the others out "
+        "(docs/security.md, Rotate a key).",
+        _old_values,
     ),
     Check(
         "key_set_unreadable",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from stat import S_IROTH, S_IWOTH
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -10,7 +11,18 @@ import msgspec
 
 from engage.connections.cluster import SCHEMES
 from engage.doctor.observations import KeySetSeen, SettingProblem, SettingsSeen
-from engage.settings import PREFIX, Settings, SettingsError, from_environment
+from engage.settings import (
+    FILE_SUFFIX,
+    PREFIX,
+    SECRETS,
+    VARIABLES,
+    Settings,
+    SettingsError,
+    from_environment,
+    read_secret,
+    values_of,
+    variable_of,
+)
 from engage.tokens.key_sets import KeyFile, KeySetError, fetch_keys
 
 SERVERS: Final = ("database_url", "state_url", "queue_url", "topics_url")
@@ -30,17 +42,25 @@ def read_settings(environment: Mapping[str, str]) -> tuple[Settings, SettingsSee
     """Read what can be read; a server whose URL is missing or does not fit has an empty one."""
     good: dict[str, str] = {}
     problems: list[SettingProblem] = []
-    for name in Settings.__struct_fields__:
-        variable = PREFIX + name.upper()
-        if variable in environment:
+    for name in VARIABLES:
+        variable = variable_of(name)
+        file = variable + FILE_SUFFIX
+        if name in SECRETS and environment.get(file):
+            reason = _reason_of_file(name, environment)
+            used = file
+        elif variable in environment:
             reason = _reason(name, environment[variable])
-            if reason is None:
-                good[variable] = environment[variable]
-            else:
-                problems.append(SettingProblem(variable, reason))
+            used = variable
         elif name in SERVERS:
-            problems.append(SettingProblem(variable, "it is not set"))
-    settings = from_environment({PREFIX + name.upper(): "" for name in SERVERS} | good)
+            reason, used = "it is not set", variable
+        else:
+            continue
+        if reason is None:
+            good[used] = environment[used]
+        else:
+            problems.append(SettingProblem(used, reason))
+    empty = (variable_of(name) for name in SERVERS if variable_of(name) + FILE_SUFFIX not in good)
+    settings = from_environment(dict.fromkeys(empty, "") | good)
     return settings, _seen(settings, problems, _unknown(environment))
 
 
@@ -67,15 +87,15 @@ def without_password(url: str) -> str:
 
 def _reason(name: str, value: str) -> str | None:
     """Why a value does not fit, without the value."""
-    variable = PREFIX + name.upper()
-    servers = {PREFIX + server.upper(): "" for server in SERVERS}
+    variable = variable_of(name)
+    servers = {variable_of(server): "" for server in SERVERS}
     try:
         from_environment(servers | {variable: value})
     except SettingsError as error:
         return str(error).removeprefix(f"{PREFIX}…: ").replace(value, "…") if value else str(error)
     schemes = _SCHEMES.get(name)
     try:
-        scheme = urlsplit(value).scheme
+        scheme = urlsplit(_first(value)).scheme
     except ValueError:
         return "it is no URL"
     # A Cluster in the wrong place is a finding of its own.
@@ -87,8 +107,22 @@ def _reason(name: str, value: str) -> str | None:
     return None
 
 
+def _reason_of_file(name: str, environment: Mapping[str, str]) -> str | None:
+    if variable_of(name) in environment:
+        return f"{variable_of(name)} is set too"
+    try:
+        return _reason(name, read_secret(Path(environment[variable_of(name) + FILE_SUFFIX])))
+    except SettingsError as error:
+        return str(error)
+
+
+def _first(secret: str) -> str:
+    return next(iter(values_of(secret)), "")
+
+
 def _unknown(environment: Mapping[str, str]) -> dict[str, str]:
-    known = {PREFIX + name.upper() for name in Settings.__struct_fields__} | _OTHERS
+    known = {variable_of(name) for name in VARIABLES} | _OTHERS
+    known |= {variable_of(name) + FILE_SUFFIX for name in SECRETS}
     return {
         name: next(iter(get_close_matches(name, known, 1, 0.85)), "")
         for name in sorted(environment)
@@ -110,8 +144,8 @@ def _seen(settings: Settings, problems: list[SettingProblem], unknown: dict[str,
         jwks=without_password(settings.jwks),
         jwt_issuer=settings.jwt_issuer,
         jwt_audience=settings.jwt_audience,
-        pepper_length=len(settings.pepper),
-        pepper_characters=len(set(settings.pepper)),
+        pepper_length=min(map(len, settings.peppers)),
+        pepper_characters=min(len(set(pepper)) for pepper in settings.peppers),
         payouts=settings.payouts,
         missing_for_payouts=missing.get(settings.payouts, []),
         missing_for_sign_in=_unset(settings, *sign_in) if settings.has_provider else [],
@@ -119,13 +153,23 @@ def _seen(settings: Settings, problems: list[SettingProblem], unknown: dict[str,
         state_url_is_queue=bool(settings.state_url)
         and _server(settings.state_url) == _server(settings.queue_url),
         queue_is_cluster=settings.queue_url.startswith(SCHEMES),
+        secrets_of_all=[
+            variable_of(name) + FILE_SUFFIX
+            for name, path in settings.secret_files.items()
+            if path.stat().st_mode & (S_IROTH | S_IWOTH)
+        ],
+        old_values={
+            variable_of(name): len(values) - 1
+            for name in SECRETS
+            if name != "pepper" and len(values := values_of(getattr(settings, name))) > 1
+        },
     )
 
 
 def _unset(settings: Settings, *names: str) -> list[str]:
     values: dict[str, Any] = msgspec.structs.asdict(settings)
-    return [PREFIX + name.upper() for name in names if not values[name]]
+    return [variable_of(name) for name in names if not values[name]]
 
 
 def _server(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2]
+    return urlsplit(_first(url)).netloc.rpartition("@")[2]

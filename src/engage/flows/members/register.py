@@ -155,7 +155,7 @@ async def _use_code(
     Raises Unavailable.
     """
     traits = traits_to_keep(services, key[0], _traits(registration))
-    await add_traits(conn, key, traits, pepper=services.settings.pepper, now=now)
+    await add_traits(conn, key, traits, peppers=services.settings.peppers, now=now)
     typed = registration.referral_code
     if typed is None:
         return None
@@ -251,7 +251,7 @@ def _reasons(rules: Eligibility, registration: MemberRegistration, *, today: dat
 def _new_member(services: Services, program: Program, registration: MemberRegistration) -> NewMember:
     """Raises Refusal invalid_phone, invalid_card."""
     country, phone = registration.country, None
-    hashed, as_sent = _person_hashes(services, program, registration)
+    hashed, earlier = _person_hashes(services, program, registration)
     numbers = stored_cards(program, registration.card_numbers, country=country)
     if registration.phone is not None:
         phone = stored_phone(program, registration.phone, country=country)
@@ -264,7 +264,7 @@ def _new_member(services: Services, program: Program, registration: MemberRegist
         kind=registration.kind,
         birth_date=registration.birth_date,
         person_hash=hashed,
-        person_hash_as_sent=as_sent,
+        earlier_hashes=earlier,
         phone=phone,
         referral_code=registration.referral_code,
         card_numbers=list(dict.fromkeys(numbers)),
@@ -273,10 +273,10 @@ def _new_member(services: Services, program: Program, registration: MemberRegist
 
 def _person_hashes(
     services: Services, program: Program, registration: MemberRegistration
-) -> tuple[bytes | None, bytes | None]:
+) -> tuple[bytes | None, Sequence[bytes]]:
     if registration.person_ref is None or not program.eligibility.one_account_a_person:
-        return None, None
-    return person_hashes(registration.person_ref, program_id=program.id, pepper=services.settings.pepper)
+        return None, ()
+    return person_hashes(registration.person_ref, program_id=program.id, peppers=services.settings.peppers)
 
 
 async def _add_to_gate(services: Services, key: MemberKey, *, now: datetime) -> None:

@@ -89,7 +89,7 @@ async def update_member(services: Services, member_id: str, update: MemberUpdate
         had = set(await read_cards(conn, key)).intersection(removed) if removed else set()
         await drop_cards(conn, key, removed)
         traits = traits_to_keep(services, key[0], _traits(update, profile, phone, had))
-        await add_traits(conn, key, traits, pepper=services.settings.pepper, now=now)
+        await add_traits(conn, key, traits, peppers=services.settings.peppers, now=now)
         await add_cards(conn, key, list(dict.fromkeys(added)))
         return UpdatedMember(key[1], key[0], phone, await read_cards(conn, key))
 

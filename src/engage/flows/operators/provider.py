@@ -8,6 +8,7 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import httpx
@@ -28,7 +29,7 @@ from engage.domain.operators.sign_in import PATIENCE
 from engage.flows.operators.encryption import cipher
 from engage.flows.operators.sign_in import NotSignedIn, begin_session
 from engage.runtime.services import Services
-from engage.settings import Settings, is_confidential
+from engage.settings import Settings, is_confidential, values_of
 
 TIMEOUT_S: Final = 5.0
 ANSWER_BYTES: Final = 256 * 1024
@@ -45,6 +46,10 @@ log = structlog.get_logger()
 
 class ProviderFailed(Exception):
     """The provider does not answer, or answers something that is no answer. The message is for the log."""
+
+
+class _Refused(ProviderFailed):
+    """The provider does not know us (RFC 6749, 5.2: invalid_client)."""
 
 
 class Pending(Struct, frozen=True):
@@ -140,14 +145,28 @@ def _verified_email(
 async def _read_id_token(
     client: httpx.AsyncClient, settings: Settings, metadata: _Metadata, pending: Pending, code: str
 ) -> str:
-    """Exchange a code for an ID token. Raises ProviderFailed."""
+    """Exchange a code for an ID token, with the first client secret that is not refused. A refusal leaves the
+    code as it was. Raises ProviderFailed.
+    """
     form = {
         "grant_type": "authorization_code",
         "code": code,
         "redirect_uri": settings.oidc_redirect_url,
         "code_verifier": pending.verifier,
     }
-    secret = httpx.BasicAuth(settings.oidc_client_id, settings.oidc_client_secret)
+    *others, last = (
+        httpx.BasicAuth(settings.oidc_client_id, secret) for secret in values_of(settings.oidc_client_secret)
+    )
+    for secret in others:
+        with suppress(_Refused):
+            return await _exchange(client, metadata, form, secret)
+    return await _exchange(client, metadata, form, last)
+
+
+async def _exchange(
+    client: httpx.AsyncClient, metadata: _Metadata, form: Mapping[str, str], secret: httpx.BasicAuth
+) -> str:
+    """Raises ProviderFailed; _Refused where it is not our secret."""
     tokens: _Tokens = await _send(client, "POST", metadata.token_endpoint, _tokens, data=form, auth=secret)
     return tokens.id_token
 
@@ -180,6 +199,8 @@ async def _send(
             body = await read_at_most(answer.aiter_raw(), ANSWER_BYTES)
         if len(body) > ANSWER_BYTES:
             raise ProviderFailed(f"{url} answers too much")
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            raise _Refused(f"{url} answers {answer.status_code}")
         if answer.status_code != httpx.codes.OK:
             raise ProviderFailed(f"{url} answers {answer.status_code}")
         return decode_json(body, decoder)

@@ -8,7 +8,7 @@ from typing import Final
 import pyotp
 from cryptography.fernet import InvalidToken
 
-from engage.flows.operators.encryption import cipher
+from engage.flows.operators.encryption import cipher, is_outdated
 from engage.settings import Settings
 
 STEP_S: Final = 30
@@ -49,8 +49,13 @@ def encrypted(settings: Settings, secret: str) -> bytes:
     return cipher(settings, _PURPOSE).encrypt(secret.encode())
 
 
+def renewed(settings: Settings, secret: str, stored: bytes) -> bytes:
+    """Return what is stored, encrypted anew if it was encrypted with an earlier pepper."""
+    return encrypted(settings, secret) if is_outdated(settings, _PURPOSE, stored) else stored
+
+
 def decrypted(settings: Settings, stored: bytes) -> str | None:
-    """Decrypt a secret; None where it was encrypted with another pepper."""
+    """Decrypt a secret; None where it was encrypted with a pepper that is known no more."""
     try:
         return cipher(settings, _PURPOSE).decrypt(stored).decode()
     except InvalidToken:

@@ -100,27 +100,29 @@ async def _count_attempt(services: Services, email: str) -> Operator | None:
 async def _begin(services: Services, operator: Operator, password: str, code: str) -> str | NotSignedIn:
     """Begin the session of an operator whose password is right, if the code is right too."""
     now = services.clock.wall()
-    step = None
+    step, changes = None, dict[str, object]()
     if operator.totp_secret is not None:
         if not code:
             await _forgive(services, operator)
             return NotSignedIn.CODE_NEEDED
         secret = second_factor.decrypted(services.settings, operator.totp_secret)
         step = secret and second_factor.step_of(secret, code, now, after=operator.totp_step)
-        if not step:
+        if not secret or not step:
             return NotSignedIn.WRONG
-    rehashed = {}
+        changes["totp_secret"] = second_factor.renewed(services.settings, secret, operator.totp_secret)
     if operator.password_hash is not None and is_outdated(operator.password_hash):
-        rehashed["password_hash"] = await hash_password(password)
+        changes["password_hash"] = await hash_password(password)
     async with transaction(services.db) as conn:
         known = await operators.lock(conn, operator.email)
         if known is None or known.disabled_at is not None or known.password_hash != operator.password_hash:
             return NotSignedIn.WRONG
+        if known.totp_secret != operator.totp_secret:
+            return NotSignedIn.WRONG  # It was turned on or off meanwhile.
         if step and known.totp_step is not None and known.totp_step >= step:
             return NotSignedIn.WRONG
         await sessions.delete_idle(conn, seen_before=now - KEPT_FOR)
         await operators.change(
-            conn, operator.id, failures=0, failed_at=None, totp_step=step or known.totp_step, **rehashed
+            conn, operator.id, failures=0, failed_at=None, totp_step=step or known.totp_step, **changes
         )
         return await sessions.begin(conn, operator.id, now=now)
 

@@ -77,8 +77,8 @@ async def use_code(
     """
     advocate = await _lock_advocate(conn, friend, typed)
     if device_id is not None:
-        pepper = services.settings.pepper
-        await add_traits(conn, friend.key, [("device", device_id)], pepper=pepper, now=now)
+        peppers = services.settings.peppers
+        await add_traits(conn, friend.key, [("device", device_id)], peppers=peppers, now=now)
     zone = zone_in(program, advocate.country)
     facts = await _read_facts(services, conn, friend, advocate.member_id, terms, now=now, zone=zone)
     flags = check_claim(terms, facts, version=program.version, at=now, zone=zone)
@@ -125,8 +125,8 @@ async def _read_facts(
     is_one = advocate_id == friend_id
     shared: set[Trait] = set()
     if not is_one:
-        pepper = services.settings.pepper
-        shared = await shared_traits(conn, program_id, [friend_id, advocate_id], pepper=pepper)
+        peppers = services.settings.peppers
+        shared = await shared_traits(conn, program_id, [friend_id, advocate_id], peppers=peppers)
     return ClaimFacts(
         is_referred=known.is_referred,
         is_one_member=is_one,

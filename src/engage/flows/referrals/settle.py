@@ -210,8 +210,8 @@ async def _read_flags(services: Services, conn: AsyncConnection, both: _Both) ->
     referral = both.referral
     if referral.member_id == referral.advocate_id:
         return []
-    pepper, members = services.settings.pepper, [referral.member_id, referral.advocate_id]
-    flags: list[Flag] = [*sorted(await shared_traits(conn, referral.program_id, members, pepper=pepper))]
+    peppers, members = services.settings.peppers, [referral.member_id, referral.advocate_id]
+    flags: list[Flag] = [*sorted(await shared_traits(conn, referral.program_id, members, peppers=peppers))]
     return [*flags, "merged"] if both.members[referral.member_id].is_survivor else flags
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.schema.members import card_numbers, members
 from engage.schema.rows import Batch
-from engage.store.members.members import NewMember, add_joining_rows
+from engage.store.members.members import NewMember, add_joining_rows, lock_persons
 from engage.store.members.payee_numbers import add_joined_with
 
 
@@ -35,7 +35,7 @@ _NEW = Batch(
     *("n", members, "program_id", "member_id", "country", "kind", "birth_date", "person_hash", "phone"),
     "referral_code",
 )
-_REHASHED = Batch("k", members, "member_id", "person_hash", as_sent="bytea")
+_REHASHED = Batch("k", members, "member_id", "person_hash", earlier="bytea")
 _NEW_CARDS = Batch("c", card_numbers, "program_id", "card_number", "member_id")
 
 _READ_MEMBERS = text(f"""
@@ -72,8 +72,13 @@ ON CONFLICT DO NOTHING
 # Of two members whose references have one form, and who joined before forms were compared, one gets its hash.
 _REHASH = text(f"""
 UPDATE members m SET person_hash = k.person_hash
-FROM (SELECT DISTINCT ON (person_hash) * FROM {_REHASHED} ORDER BY person_hash, member_id) k
-WHERE m.program_id = :program_id AND m.member_id = k.member_id AND m.person_hash = k.as_sent
+FROM (
+    SELECT DISTINCT ON (k.person_hash) k.*
+    FROM {_REHASHED} JOIN members e
+        ON e.program_id = :program_id AND e.member_id = k.member_id AND e.person_hash = k.earlier
+    ORDER BY k.person_hash, k.member_id
+) k
+WHERE m.program_id = :program_id AND m.member_id = k.member_id AND m.person_hash = k.earlier
   AND NOT EXISTS (
       SELECT FROM members o WHERE o.person_hash = k.person_hash AND o.program_id = :program_id
   )
@@ -122,14 +127,16 @@ async def add_members(conn: AsyncConnection, new: Sequence[NewMember], *, now: d
 
 
 async def rehash_persons(conn: AsyncConnection, program_id: str, brought: Sequence[NewMember]) -> None:
-    """Give those of these members who joined before references had one form the hash of that form.
+    """Give those of these members who joined before references had one form, or under another pepper, the
+    hash that they would get today.
 
     Only a file that brings their references again can do that: hashes reveal nothing.
     """
+    await lock_persons(conn, brought)
     rows = [
-        (member.member_id, member.person_hash, member.person_hash_as_sent)
+        (member.member_id, member.person_hash, earlier)
         for member in brought
-        if member.person_hash_as_sent is not None
+        for earlier in member.earlier_hashes
     ]
     if rows:
         await conn.execute(_REHASH, {"program_id": program_id} | _REHASHED.of(rows))

@@ -16,6 +16,8 @@ from engage.schema.members import card_numbers, members
 from engage.schema.rows import Batch, columns, from_row, of_member
 from engage.store.members.payee_numbers import add_joined_with, add_number, forget_number
 
+_LOCK_PERSONS = text("SELECT pg_advisory_xact_lock(number) FROM unnest(CAST(:numbers AS bigint[])) AS number")
+
 
 class Member(msgspec.Struct, frozen=True):
     """A member, as far as decisions need to know them."""
@@ -31,8 +33,8 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class NewMember(msgspec.Struct, frozen=True, kw_only=True):
-    """A member to add. `person_hash_as_sent` is what earlier releases stored for the same reference, where it
-    differs: nobody joins whose reference has it.
+    """A member to add. `earlier_hashes` are what earlier releases, or earlier peppers, made of the same
+    reference: nobody joins whose reference has one of them.
     """
 
     program_id: str
@@ -41,7 +43,7 @@ class NewMember(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     birth_date: date | None
     person_hash: bytes | None
-    person_hash_as_sent: bytes | None
+    earlier_hashes: Sequence[bytes]
     phone: str | None
     referral_code: str | None
     card_numbers: Sequence[str]
@@ -53,8 +55,7 @@ class NewMember(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def person_hashes(self) -> list[bytes]:
         """Every hash under which the person may be known."""
-        hashes = (self.person_hash, self.person_hash_as_sent)
-        return [hashed for hashed in hashes if hashed is not None]
+        return [*([] if self.person_hash is None else [self.person_hash]), *self.earlier_hashes]
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,12 +260,12 @@ async def add_member(conn: AsyncConnection, member: NewMember, *, now: datetime)
     must then end.
     """
     key = member.key
-    if member.person_hash_as_sent is not None and await _has_account(
-        conn, key[0], member.person_hash_as_sent
-    ):
-        raise Refusal(Code.PERSON_HAS_ACCOUNT)
+    if member.earlier_hashes:
+        await lock_persons(conn, [member])
+        if await _have_account(conn, key[0], member.earlier_hashes):
+            raise Refusal(Code.PERSON_HAS_ACCOUNT)
     row = msgspec.structs.asdict(member) | {"joined_at": now}
-    del row["card_numbers"], row["person_hash_as_sent"]
+    del row["card_numbers"], row["earlier_hashes"]
     added = await conn.execute(
         upsert(members).values(row).on_conflict_do_nothing().returning(members.c.member_id)
     )
@@ -281,10 +282,21 @@ async def add_member(conn: AsyncConnection, member: NewMember, *, now: datetime)
         await add_joined_with(conn, [(key, member.phone)])
 
 
-async def _has_account(conn: AsyncConnection, program_id: str, hashed: bytes) -> bool:
-    """Look for a hash that nobody can be given any more, so no other transaction can be about to add it."""
+async def lock_persons(conn: AsyncConnection, joining: Sequence[NewMember]) -> None:
+    """Let the persons of these members join one after the other, whichever pepper a process hashes with.
+
+    The table keeps a hash unique, and not a person: while peppers are rotated, processes may differ in which
+    one is the first.
+    """
+    hashes = {hashed for member in joining if member.earlier_hashes for hashed in member.person_hashes}
+    if hashes:
+        numbers = {int.from_bytes(hashed[:8], "big", signed=True) for hashed in hashes}
+        await conn.execute(_LOCK_PERSONS, {"numbers": sorted(numbers)})
+
+
+async def _have_account(conn: AsyncConnection, program_id: str, hashes: Sequence[bytes]) -> bool:
     query = select(members.c.member_id).where(
-        members.c.person_hash == hashed, members.c.program_id == program_id
+        members.c.person_hash.in_(hashes), members.c.program_id == program_id
     )
     return (await conn.execute(query)).first() is not None
 

@@ -2,22 +2,27 @@
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 
 from engage.domain.members.person import one_form
 
 
-def person_hashes(person_ref: str, *, program_id: str, pepper: str) -> tuple[bytes | None, bytes | None]:
-    """Return (the hash of the reference's one form, the hash of the reference as it was sent).
+def person_hashes(
+    person_ref: str, *, program_id: str, peppers: Sequence[str]
+) -> tuple[bytes | None, Sequence[bytes]]:
+    """Return (the hash to store, other hashes under which the person may be known).
 
-    The first is stored; None for a reference of nothing but blanks. Earlier releases stored the second; None
-    where it is the same. Hashes cannot be changed into those of another form, so both are looked for.
+    The first is that of the reference's one form with the first pepper; None for a reference of nothing but
+    blanks. The others are made with earlier peppers, or of the reference as it was sent, as earlier releases
+    did. Hashes cannot be changed into one another, so all are looked for.
     """
     form = one_form(person_ref)
     if not form:
-        return None, None
-    hashed = _hash(form, program_id, pepper)
-    as_sent = _hash(person_ref, program_id, pepper)
-    return hashed, None if as_sent == hashed else as_sent
+        return None, ()
+    hashed, *others = dict.fromkeys(
+        _hash(written, program_id, pepper) for pepper in peppers for written in (form, person_ref)
+    )
+    return hashed, others
 
 
 def _hash(text: str, program_id: str, pepper: str) -> bytes:

@@ -47,33 +47,41 @@ WHERE program_id = :program_id AND member_id = ANY(CAST(:member_ids AS text[]))
 
 
 async def add_traits(
-    conn: AsyncConnection, key: MemberKey, traits: Iterable[tuple[Trait, str]], *, pepper: str, now: datetime
+    conn: AsyncConnection,
+    key: MemberKey,
+    traits: Iterable[tuple[Trait, str]],
+    *,
+    peppers: Sequence[str],
+    now: datetime,
 ) -> None:
     """Store hashes of what a member has or had, each once, the newest KEPT of a kind. What the member's own
     row has, such as the phone number, need not be stored.
+
+    With several peppers there is a hash for each: others may have been compared, or will be, by one of them.
     """
     hashed = {
         (kind, found)
         for kind, written in traits
+        for pepper in peppers
         if (found := trait_hash(key[0], kind, written, pepper=pepper))
     }
     if not hashed:
         return
     of_member = {"program_id": key[0], "member_id": key[1]}
     await conn.execute(_ADD, _NEW.of(sorted(hashed)) | of_member | {"now": now})
-    await conn.execute(_DROP_OLD, of_member | {"kept": KEPT})
+    await conn.execute(_DROP_OLD, of_member | {"kept": KEPT * len(peppers)})
 
 
 async def shared_traits(
-    conn: AsyncConnection, program_id: str, members: Sequence[str], *, pepper: str
+    conn: AsyncConnection, program_id: str, members: Sequence[str], *, peppers: Sequence[str]
 ) -> set[Trait]:
     """Find what two members have in common, now or earlier."""
     one, other = members
     has: dict[str, set[tuple[Trait, bytes | None]]] = {one: set(), other: set()}
     for row in await conn.execute(_READ, {"program_id": program_id, "member_ids": [one, other]}):
         if row.number is None:
-            hashed = row.hash
+            hashes = [row.hash]
         else:
-            hashed = trait_hash(program_id, row.kind, row.number, pepper=pepper)
-        has[row.member_id].add((row.kind, hashed))
+            hashes = [trait_hash(program_id, row.kind, row.number, pepper=pepper) for pepper in peppers]
+        has[row.member_id].update((row.kind, hashed) for hashed in hashes)
     return {kind for kind, _ in has[one] & has[other]}
