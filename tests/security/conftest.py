@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from engage.flows.operations.install import install
 from engage.flows.programs.publish import publish
 from engage.settings import Settings
 from tests.api.calling import Calling, calling
-from tests.conftest import fresh_database
+from tests.conftest import INSTALLED, fresh_database
 from tests.support import checkout
 from tests.support.clock import NOON, StoppedClock
 from tests.support.withdrawals import OPEN
@@ -17,10 +16,9 @@ from tests.support.withdrawals import document as market_document
 
 
 @pytest.fixture(scope="session")
-async def api(migrated: Settings) -> AsyncIterator[Calling]:
+async def api(installed_template: Settings) -> AsyncIterator[Calling]:
     """Without limits of keys and members: these tests ask much."""
-    async with fresh_database(migrated) as settings:
-        await install(settings)
+    async with fresh_database(installed_template, INSTALLED) as settings:
         unlimited = replace(settings, limit_member="", limit_key="")
         async with calling(unlimited, StoppedClock(NOON)) as opened:
             for text in (market_document(OPEN), checkout.DOCUMENT):

@@ -24,7 +24,6 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from engage.flows.operations.install import install
 from engage.settings import Settings
 from tests.api.process import ApiProcess, api_process
 from tests.conftest import CASES
@@ -117,10 +116,9 @@ def drawn_cases(name: str, mode: GenerationMode, count: int, check: Callable[[An
 
 @pytest.fixture(scope="module")
 async def server(
-    module_database: Settings, tmp_path_factory: pytest.TempPathFactory
+    module_installed: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[ApiProcess]:
-    await install(module_database)
-    unlimited = replace(module_database, limit_member="", limit_key="", limit_network="")
+    unlimited = replace(module_installed, limit_member="", limit_key="", limit_network="")
     async with api_process(unlimited, tmp_path_factory.mktemp("api")) as running:
         yield running
 
