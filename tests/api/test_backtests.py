@@ -116,6 +116,8 @@ async def test_a_window_is_in_the_past_and_begins_before_it_ends(api: Calling) -
         ({"until": "2026-11-21T12:00:01Z"}, "until"),
         ({"from": "2026-11-21T12:00:00Z"}, "until"),
         ({"from": "1999-12-31T00:00:00Z"}, "from"),
+        ({"from": "0001-01-01T00:00:00+14:00"}, "from"),
+        ({"until": "9999-12-31T23:59:59-14:00"}, "until"),
         ({"from": "yesterday"}, "from"),
         ({"extra": 1}, "extra"),
     ):

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from engage.domain.backtests.result import BacktestResult
 from engage.domain.calendar import instant
 from engage.domain.campaigns.definition import Campaign
+from engage.domain.definitions.definition import moment_problems
 from engage.domain.document.compact import compact
 from engage.domain.document.errors import Problem
 from engage.domain.refusals import Code, Refusal
@@ -89,6 +90,10 @@ async def start_backtest(
     await check_document(services, draft)
     programs = services.programs.versions(draft.program)
     zone = zone_of(programs, main_country(programs))
+    # Beyond these years there may be no such time in UTC.
+    problems = [*moment_problems("from", begin), *moment_problems("until", until)]
+    if problems:
+        raise InvalidWindow(problems)
     now = services.clock.now()
     backtest = Backtest(
         program_id=draft.program,
