@@ -34,7 +34,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PHONE: ViewportSize = {"width": 390, "height": 844}
-EXPECT_MS = 10_000
+EXPECT_MS = 30_000  # A guard against hanging, not a tested limit.
 
 # Remarks of the browser on expected answers, such as a refusal or a restarting feed.
 REMARKS = ("Failed to load resource", "WebSocket connection to")
@@ -67,11 +67,14 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def installation(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Installation]:
-    """A running `engage up`. Depends on `browser`, so that it is not started without one."""
+    """A running `engage up`, which ends with its file: its loops would slow all tests that come later.
+
+    Depends on `browser`, so that it is not started without one.
+    """
     outside = tmp_path_factory.mktemp("browser")
     port = server_port()
     async with up(outside, port) as (running, _):
