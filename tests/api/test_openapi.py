@@ -61,7 +61,7 @@ def test_an_operation_documents_the_refusals_of_its_use_case_and_kind(
         }
         for _, operation in operations(contract)
     }
-    general = {"invalid_request", "unauthorized", "unavailable", "internal_error"}
+    general = {"invalid_request", "unauthorized", "rate_limited", "unavailable", "internal_error"}
     with_body = {"body_too_large", "request_timeout", "idempotency_key_reused"}
     assert documented["getHome"] == general
     assert documented["getWithdrawal"] == general | {"not_found"}
@@ -108,7 +108,7 @@ VERBS = (
         *("simulate", "start", "submit", "try"),
         "resume",
     ),
-    *("update", "void", "wait"),
+    *("undo", "update", "void", "wait"),
 )
 # Names of schemas that say nothing to a reader of a generated client.
 BARE_PARTICIPLE = re.compile(

@@ -200,6 +200,7 @@ async def next_process(port: int) -> AsyncIterator[None]:
     await process.wait()
 
 
+@pytest.mark.parametrize("head_s", [120.0])  # Starting the next process takes longer than the usual one.
 async def test_a_drain_breaks_no_request_and_refuses_no_connection(
     running: Running, connect: Connect, port: int
 ) -> None:

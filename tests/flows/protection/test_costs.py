@@ -6,8 +6,9 @@ from engage.domain.identity import Origin
 from engage.flows.activities.activity import MemberActivity, RecordedActivity
 from engage.flows.activities.record import record
 from engage.flows.members.register import MemberRegistration, register_member
+from engage.runtime.services import Services
 from engage.settings import Settings
-from tests.support.programs import Services, services_with
+from tests.support.programs import services_with
 from tests.support.protection import PROGRAM, TAP, document, origin
 from tests.support.statements import sent_statements
 
