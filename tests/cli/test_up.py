@@ -21,7 +21,7 @@ from tests.support.ports import server_port
 
 SECOND_RUN_S = 10.0
 STOP_S = 20.0
-RESTARTED_S = 30.0
+RESTARTED_S = 120.0  # A guard against hanging, not a tested limit.
 SUSPENDED_S = 45.0
 PROCESSES = ("api", "feed", "worker")
 
@@ -129,7 +129,9 @@ async def change_rules_of_a_preset(folder: Path) -> None:
 
 async def test_after_a_kill_it_starts_again_and_leaves_no_process(home: Path) -> None:
     port = server_port()
+    began = time.monotonic()
     async with up(home, port) as (running, _):
+        first_s = time.monotonic() - began
         processes = family(running.pid)
         await change_rules_of_a_preset(home / "there")
         # It cannot stop then, before the next run lets it.
@@ -138,7 +140,8 @@ async def test_after_a_kill_it_starts_again_and_leaves_no_process(home: Path) ->
         await running.wait()
         began = time.monotonic()
         async with up(home, port) as (again, shown):
-            assert time.monotonic() - began < SECOND_RUN_S
+            # A busy machine is slow both times, and the first time there is more to do.
+            assert time.monotonic() - began < max(SECOND_RUN_S, first_s)
             assert health(port) == 200
             assert "in-mi-tokens 2017 has the rules of an older release" in shown
             assert f"engage program upgrade --data {home / 'there'}" in shown.replace("\n", "")
