@@ -18,8 +18,8 @@ def test_a_code_is_named_like_its_member_and_has_an_error_status() -> None:
 
 
 def test_no_limit_of_the_rules_is_throttling() -> None:
-    """Client libraries wait out a 429's Retry-After, and a month is too long."""
-    assert [code for code in Code if code.status == 429] == []
+    """Client libraries wait out a 429's Retry-After, and a month is too long. A quota of requests is not."""
+    assert [code for code in Code if code.status == 429] == [Code.RATE_LIMITED]
 
 
 def test_a_fact_has_one_type_wherever_it_is_used() -> None:

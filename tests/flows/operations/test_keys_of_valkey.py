@@ -32,6 +32,7 @@ KINDS: Final[list[tuple[str, str, str]]] = [
     (r"engage:gate:board:\{[^}]+\}:(order|places)", "boards x periods", "members with a score"),
     (r"engage:ticket:[0-9a-f]{64}", "feed tickets of half a minute", "nothing"),
     (r"engage:trace:\{[^}]+\}", "members with a traced credit that is due within the hour", "nothing"),
+    (r"engage:limit:\{[0-9a-f]\}:.+", "callers that have not a whole quota", "nothing"),
     (r"engage:done:[a-z_]+", "kinds of due work", "nothing"),
     (r"engage:health:(state|topics)(:\{\d+\})?", "primaries", "nothing"),
     (r"engage:health:(api|feed|worker)(:problems|:releases)?", "nothing", "processes"),
@@ -81,6 +82,8 @@ async def use_everything(services: Services) -> None:
     await services.gate.boards.load(board, rows, state="", then=COMPLETE)
     await services.gate.boards.update(board, rows)
     assert await services.gate.boards.top(board, 3) is not None
+    for member in MEMBERS:
+        await services.gate.limits.charge([(f"member:{member}", 60_000_000)])
     await services.gate.check()
     await services.topics.check()
     for process in ("api", "feed", "worker"):
