@@ -26,9 +26,7 @@ async def kill(system: System, step: Step) -> AsyncIterator[None]:
 @asynccontextmanager
 async def stop(system: System, step: Step) -> AsyncIterator[None]:
     """Stop all its processes: connections stay open, nothing answers."""
-    stopped = await asyncio.to_thread(_tree, system.pid(step.target))
-    for process in stopped:
-        _send(process, signal.SIGSTOP)
+    stopped = await asyncio.to_thread(_stop_tree, system.pid(step.target))
     try:
         yield
     finally:
@@ -63,11 +61,18 @@ async def end_backends(system: System, step: Step) -> AsyncIterator[None]:
     yield
 
 
-def _tree(pid: int) -> list[psutil.Process]:
+def _stop_tree(pid: int) -> list[psutil.Process]:
+    """Stop a process, which begins no more children then, and those that it has. Return all of them."""
+    stopped: list[psutil.Process] = []
     with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    return []
+        root = psutil.Process(pid)
+        found = [root]
+        while found:
+            for process in found:
+                _send(process, signal.SIGSTOP)
+            stopped += found
+            found = [child for child in root.children(recursive=True) if child not in stopped]
+    return stopped
 
 
 def _send(process: psutil.Process, number: int) -> None:
