@@ -46,6 +46,9 @@ async def api(own: Cluster, own_database: Settings) -> AsyncIterator[Calling]:
         yield opened
 
 
+LIBRARIES = {"engage", "engage_boards", "engage_limits"}
+
+
 class Load:
     """Members who each tap until they have an answer that is not 503, some at a time."""
 
@@ -122,7 +125,11 @@ async def test_a_primary_killed_under_load_costs_503s_of_its_members_alone(
     await expect_one_credit_each(api, members)
     new = await own.primary_of(slot_of_member(next(m for m in members if m.member_id in theirs)))
     assert new is not victim
-    assert {library[1] for library in await new.call("FUNCTION", "LIST")} == {"engage", "engage_boards"}
+    assert {library[1] for library in await new.call("FUNCTION", "LIST")} == {
+        "engage",
+        "engage_boards",
+        "engage_limits",
+    }
     await victim.start()  # As a replica of its successor.
     await own.until_agreed()
     await rebuild(api.services)
@@ -162,7 +169,11 @@ async def test_slots_move_under_load_to_a_node_that_was_added(own: Cluster, api:
             await own.move_slot(slot_of_member(member), added, pause_s=0.02)
     assert {tuple(statuses) for statuses in load.statuses.values()} <= {(202,), (503, 202)}
     await expect_one_credit_each(api, members)
-    assert {library[1] for library in await added.call("FUNCTION", "LIST")} == {"engage", "engage_boards"}
+    assert {library[1] for library in await added.call("FUNCTION", "LIST")} == {
+        "engage",
+        "engage_boards",
+        "engage_limits",
+    }
     assert await added.call("DBSIZE") > 0
     await api.services.gate.check()
     await assert_audit_is_clean(api.services)
