@@ -87,6 +87,7 @@ SERVED = {
     "idempotency_keys_age": "store.idempotency._DELETE",
     "members_birthday": "store.members.birthdays._DUE",
     "members_merged": "store.challenges.facts._READ",
+    "members_person": "store.members.members._OF_PERSONS",
     "members_phone": "store.referrals.traits._READ",
     "members_without_birthday": "store.members.birthdays._UNKNOWN",
     "quiz_attempts_open": "store.quizzes.attempts._USED",
@@ -130,7 +131,6 @@ ASKED_BY = {
 
 # Those that are there for what they refuse.
 UNIQUE = {
-    "members_person": "A person has one account in a program.",
     "operators_email": "No two operators have one address.",
     "referral_codes_current": "A member has one code at a time.",
     "velocity_places_once": "A member, or an activity of a member, has one place in a window.",

@@ -179,13 +179,14 @@ def _impossible(plan: Plan, has_disk: str | None) -> dict[str, str]:
 def installation_folder(root: Path) -> Iterator[tuple[Path, str | None]]:
     """Create a folder on a disk of its own, where that is possible; yield it, and why it is not possible.
 
-    The running loop gets new threads: those that it has see the files below the mount.
+    With such a disk the running loop gets new threads: those that it has see the files below the mount.
     """
     root.chmod(0o711)  # PostgreSQL's user traverses it.
     folder = root / "installation"
     folder.mkdir()
     reason = private_disk.mount(folder)
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
+    if reason is None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
     try:
         yield folder, reason
     finally:

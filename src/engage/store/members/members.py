@@ -18,6 +18,10 @@ from engage.store.members.payee_numbers import add_joined_with, add_number, forg
 
 _LOCK_PERSONS = text("SELECT pg_advisory_xact_lock(number) FROM unnest(CAST(:numbers AS bigint[])) AS number")
 
+_OF_PERSONS = text("""
+SELECT 1 FROM members WHERE person_hash = ANY(CAST(:hashes AS bytea[])) AND program_id = :program_id LIMIT 1
+""")
+
 
 class Member(msgspec.Struct, frozen=True):
     """A member, as far as decisions need to know them."""
@@ -295,10 +299,8 @@ async def lock_persons(conn: AsyncConnection, joining: Sequence[NewMember]) -> N
 
 
 async def _have_account(conn: AsyncConnection, program_id: str, hashes: Sequence[bytes]) -> bool:
-    query = select(members.c.member_id).where(
-        members.c.person_hash.in_(hashes), members.c.program_id == program_id
-    )
-    return (await conn.execute(query)).first() is not None
+    found = await conn.execute(_OF_PERSONS, {"hashes": list(hashes), "program_id": program_id})
+    return found.first() is not None
 
 
 async def add_joining_rows(conn: AsyncConnection, keys: Sequence[MemberKey]) -> None:
