@@ -29,7 +29,7 @@ from tests.support.activities import (
     services_with_activities,
     tap,
 )
-from tests.support.clock import DAY, advance
+from tests.support.clock import DAY, advance, running_clock
 from tests.support.database import rows
 from tests.support.eventually import WITHIN_S
 
@@ -97,6 +97,25 @@ async def test_a_credit_that_lapses_is_a_change(settings: Settings, noting: Noti
         advance(services, 3 * DAY)
         assert await lapse_due(services, now=services.clock.now()) == 1
         assert await ran(services, noting) == ["m-1"]
+
+
+async def test_members_who_go_on_acting_do_not_hold_up_a_clock_that_is_advanced(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noting = Noting()
+
+    async def react(services: Services, members: Sequence[MemberKey], *, now: datetime) -> None:
+        """Let another member join, as somebody always does where there are many."""
+        await noting.react(services, members, now=now)
+        await join(services, f"m-{len(noting.ran)}")
+
+    monkeypatch.setattr(reactions, "REACTIONS", (Reaction("noting", react),))
+    monkeypatch.setattr(DefinitionCache, "reacting_programs", lambda self: frozenset({PROGRAM}))
+    async with services_with_activities(settings, running_clock()) as services:
+        await join(services, "m-0")
+        await advance_clock(services, by=3 * DAY)
+        assert 0 < len(noting.ran) < 50
+        assert await rows(services.db, "SELECT count(*) > 0 FROM credits WHERE state = 'active'") == [(True,)]
 
 
 async def test_where_nothing_reacts_nothing_is_noted(services: Services) -> None:

@@ -40,6 +40,9 @@ TURN_S: Final = 10.0
 # before what follows from earlier ones.
 REST: Final = 1.5
 
+# What follows from a reaction is done in the same call. But members who go on acting note more for ever.
+ROUNDS: Final = 5
+
 # A bug that one member causes does not hold up the others. The audit names what has failed several times.
 AGAIN_AFTER: Final = timedelta(minutes=1)
 
@@ -78,10 +81,10 @@ _turns: Final[WeakKeyDictionary[DefinitionCache, _Turns]] = WeakKeyDictionary()
 
 
 async def react_due(services: Services, *, now: datetime, on_time: bool = False) -> int:
-    """Run reactions until nothing is left to do, for TURN_S at most; how many rows. Raises Unavailable.
+    """Run reactions until nothing is left to do, for TURN_S and ROUNDS at most; how many rows.
 
     Without `on_time` it leaves what is noted to a call that waits for its turn, and rests between full
-    batches.
+    batches. Raises Unavailable.
     """
     turns = _turns.setdefault(services.definitions, _Turns())
     if turns.waiting and not on_time:
@@ -92,22 +95,25 @@ async def react_due(services: Services, *, now: datetime, on_time: bool = False)
     finally:
         turns.waiting = False
     try:
-        return await _react_in_turn(services, now=now, rest=0.0 if on_time else REST)
+        return await _react_in_turn(services, now=now, on_time=on_time)
     finally:
         turns.lock.release()
 
 
-async def _react_in_turn(services: Services, *, now: datetime, rest: float) -> int:
+async def _react_in_turn(services: Services, *, now: datetime, on_time: bool) -> int:
     loop = asyncio.get_running_loop()
-    until, total = loop.time() + TURN_S, 0
+    until, total, rounds = loop.time() + TURN_S, 0, 0
     began = loop.time()
-    while done := await react_once(services, now=now):
+    # Changes are noted by the clock, which runs on while `now` stays, or `now` is ahead of it.
+    while done := await react_once(services, now=max(now, services.clock.now())):
         total += done
         ended = loop.time()
-        if ended > until:
+        if done < ROWS_PER_BATCH:
+            rounds += 1
+        elif not on_time:
+            await asyncio.sleep((ended - began) * REST)
+        if ended > until or rounds == ROUNDS:
             break
-        if done == ROWS_PER_BATCH:
-            await asyncio.sleep((ended - began) * rest)
         began = loop.time()
     return total
 
@@ -135,4 +141,5 @@ async def _survivors(services: Services, noted: Sequence[MemberKey]) -> list[Mem
     return sorted({found[key].key if key in found else key for key in noted})
 
 
-REACT: Final = DueWork(name="react", next_at=member_changes.next_at, do=react_due)
+# None lies ahead of the clock but what has failed, so a clock that is advanced does not stop at them.
+REACT: Final = DueWork(name="react", next_at=member_changes.next_at, do=react_due, any_order=True)
