@@ -110,6 +110,27 @@ def test_a_server_that_cannot_serve_now_is_unavailable(message: str) -> None:
         raise ResponseError(message)
 
 
+async def test_a_queue_without_the_replicas_that_it_needs_is_unavailable(settings: Settings) -> None:
+    queue = open_queue(settings.queue_url)
+    await queue.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(Unavailable):
+            async with answering():
+                await queue.enqueue_job("settle", 1, _job_id="settle:1")
+    finally:
+        await queue.config_set("min-replicas-to-write", 0)
+        await queue.aclose()
+
+
+async def test_a_wrong_command_of_a_pipeline_is_a_bug(settings: Settings) -> None:
+    async with Redis.from_url(settings.state_url) as valkey:
+        pipeline = valkey.pipeline(transaction=True)
+        pipeline.execute_command("SET", "BUSY")
+        with pytest.raises(ResponseError):
+            async with answering():
+                await pipeline.execute()
+
+
 def test_a_command_that_the_server_does_not_understand_is_a_bug() -> None:
     with pytest.raises(ResponseError), away_is_unavailable():
         raise ResponseError("ERR unknown command")

@@ -1,6 +1,7 @@
 """Clients of Valkey, and the errors of a server that is away or cannot serve now."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
@@ -57,6 +58,9 @@ _OPTIONS: Final[dict[str, Any]] = {
     "socket_keepalive": True,
     "socket_keepalive_options": KEEPALIVE_OPTIONS,
 }
+
+# redis-py writes the command of a pipeline before the error that it met.
+_OF_PIPELINE: Final = re.compile(r"of pipeline caused error: \('(\w+)")
 
 Client = TypeVar("Client", bound=Redis)
 
@@ -180,7 +184,7 @@ def away_is_unavailable() -> Iterator[None]:
     try:
         yield
     except ResponseError as error:
-        if isinstance(error, _CANNOT_NOW) or str(error).startswith(_CANNOT_NOW_CODES):
+        if isinstance(error, _CANNOT_NOW) or _code_of(error).startswith(_CANNOT_NOW_CODES):
             raise Unavailable("valkey") from error
         raise
     except (RedisError, RedisClusterException, OSError) as error:
@@ -189,6 +193,13 @@ def away_is_unavailable() -> Iterator[None]:
         if is_of_closed_transport(error):
             raise Unavailable("valkey") from error
         raise
+
+
+def _code_of(error: ResponseError) -> str:
+    """Return the error as the server wrote it, which begins with its code."""
+    text = str(error)
+    *_, of_pipeline = _OF_PIPELINE.findall(text) or [""]
+    return of_pipeline or text
 
 
 def error_of(error: Exception) -> Exception:

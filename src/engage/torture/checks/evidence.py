@@ -34,6 +34,13 @@ class Evidence:
     def credits_by_id(self) -> dict[str, Credit]:
         return {str(credit.id): credit for credit in self.books.credits}
 
+    def survivor_of(self, member_id: str) -> str:
+        """The member who has what is a member's: themselves, or whom they were merged into."""
+        merged = {member.member_id: member.merged_into for member in self.books.members}
+        while (into := merged.get(member_id)) is not None:
+            member_id = into
+        return member_id
+
     @cached_property
     def zones(self) -> dict[str, str]:
         return {member.member_id: ZONES[member.country] for member in self.books.members}
