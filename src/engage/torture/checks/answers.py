@@ -34,9 +34,8 @@ def credits_exist(evidence: Evidence) -> Iterator[Broken]:
             if not answer["credits"]:
                 yield Broken(ONE_ACTION, wish.ids, f"{wish.sent.path} was accepted, and earned nothing")
             for credit in answer["credits"]:
-                row = evidence.credits_by_id.get(credit["id"])
-                owner = evidence.survivor_of(wish.sent.member)
-                if row is None or (row.member_id, row.rule_id) != (owner, credit["rule"]):
+                row = evidence.credits_by_id.get((wish.sent.member, credit["id"]))
+                if row is None or row.rule_id != credit["rule"]:
                     text = f"the credit {credit['id']} of {credit['rule']} is not in the books"
                     yield Broken(ONE_ACTION, wish.ids, text)
 

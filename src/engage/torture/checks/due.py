@@ -21,7 +21,7 @@ def never_early(evidence: Evidence) -> Iterator[Broken]:
     for wish in evidence.wishes(*EARNING):
         for answer in wish.answers:
             for credit in answer["credits"]:
-                row = evidence.credits_by_id.get(credit["id"])
+                row = evidence.credits_by_id.get((wish.sent.member, credit["id"]))
                 if row is None or row.active_at is None or credit["due_at"] is None:
                     continue
                 if row.active_at < datetime.fromisoformat(credit["due_at"]):
@@ -44,7 +44,7 @@ def never_late(evidence: Evidence) -> Iterator[Broken]:
         promised = evidence.timeline.after_jump(max(credit.due_at, credit.accepted_at), credit.accepted_at)
         active_at = credit.active_at or (evidence.books.now if credit.state == "pending" else promised)
         # A delivery that the shop reports late makes its points due in the past.
-        is_late = credit.activity.get("activity") == "order" and credit.state == "active"
+        is_late = credit.activity.get("activity") == "order" and credit.active_at is not None
         if not is_late and active_at > promised + LAG:
             what = f"{credit.member_id}: {credit.source_key}"
             text = f"{what} is due at {promised}, and was not active until {active_at}"

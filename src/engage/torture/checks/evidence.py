@@ -31,15 +31,9 @@ class Evidence:
         return list(wishes_of(self.of(*operations)))
 
     @cached_property
-    def credits_by_id(self) -> dict[str, Credit]:
-        return {str(credit.id): credit for credit in self.books.credits}
-
-    def survivor_of(self, member_id: str) -> str:
-        """The member who has what is a member's: themselves, or whom they were merged into."""
-        merged = {member.member_id: member.merged_into for member in self.books.members}
-        while (into := merged.get(member_id)) is not None:
-            member_id = into
-        return member_id
+    def credits_by_id(self) -> dict[tuple[str, str], Credit]:
+        """Credits by member and id. After a merger both members have a row under one id."""
+        return {(credit.member_id, str(credit.id)): credit for credit in self.books.credits}
 
     @cached_property
     def zones(self) -> dict[str, str]:
