@@ -17,7 +17,7 @@ from tests.support.clock import running_clock
 from tests.support.database import rows
 from tests.support.locks import locked_account
 
-MEMBERS = 30_000
+MEMBERS = 9_000
 PATIENCE_S = 120.0
 LOOK_AGAIN_S = 0.005
 
