@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,3 +25,12 @@ async def set_ahead(conn: AsyncConnection, ahead: timedelta) -> None:
         .values(ahead=ahead)
         .on_conflict_do_update(index_elements=["one"], set_={"ahead": ahead})
     )
+
+
+async def advance_to(conn: AsyncConnection, ahead: timedelta) -> timedelta:
+    """Set the clock ahead, unless another process has set it further; return how far it is."""
+    statement = insert(sandbox_clock).values(ahead=ahead)
+    furthest = func.greatest(sandbox_clock.c.ahead, statement.excluded.ahead)
+    upsert = statement.on_conflict_do_update(index_elements=["one"], set_={"ahead": furthest})
+    found: timedelta = (await conn.execute(upsert.returning(sandbox_clock.c.ahead))).scalar_one()
+    return found

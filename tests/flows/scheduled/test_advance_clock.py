@@ -7,15 +7,19 @@ from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from engage.domain.refusals import Refusal
+from engage.domain.refusals import Refusal, Unavailable
 from engage.flows.activities.activity import MemberActivity
 from engage.flows.activities.record import record
 from engage.flows.operations.audit import audit
 from engage.flows.reads.home import read_home
+from engage.flows.scheduled import advance_clock as advancing
+from engage.flows.scheduled import due_work
 from engage.flows.scheduled.advance_clock import advance_clock
 from engage.flows.scheduled.settle import settle_due
 from engage.flows.shop.take_events import take_events
+from engage.runtime.due_work import DueWork
 from engage.runtime.services import Services
 from engage.settings import Settings
 from tests.support import orders
@@ -106,6 +110,47 @@ async def test_two_advances_at_once_do_all_work_once(services: Services, setting
     assert len(found) == 40
     assert all(active == due for due, active in found)
     assert (await audit(settings)).broken == []
+
+
+async def test_an_advance_that_fails_on_the_way_has_done_nothing_ahead_of_the_clock(
+    services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = services.clock.now()
+    await join(services)
+    await perform(services, tap())
+    fails_at = began + 30 * DAY
+
+    async def next_at(conn: AsyncConnection, *, after: datetime) -> datetime | None:
+        return fails_at if after < fails_at else None
+
+    async def fail(services: Services, *, now: datetime, on_time: bool) -> int:
+        if now < fails_at:
+            return 0
+        raise Unavailable("postgres")
+
+    with monkeypatch.context() as patched:
+        failing = DueWork(name="failing", next_at=next_at, do=fail)
+        for module in (due_work, advancing):
+            patched.setattr(module, "DUE_WORK", (*due_work.DUE_WORK, failing))
+        with pytest.raises(Unavailable):
+            await advance_clock(services, by=400 * DAY)
+    ((ahead,),) = await rows(services.db, "SELECT ahead FROM sandbox_clock")
+    ((last,),) = await rows(services.db, "SELECT max(at) FROM entries")
+    assert isinstance(ahead, timedelta)
+    assert isinstance(last, datetime)
+    assert began + FIVE_MINUTES <= last <= services.clock.wall() + ahead < began + 400 * DAY
+    await perform(services, link())
+    await advance_clock(services, by=400 * DAY)
+    await assert_in_order(services, settings)
+
+
+async def test_two_advances_of_two_processes_at_once_go_as_far_as_the_further_one(
+    services: Services, settings: Settings
+) -> None:
+    async with services_with_activities(settings, running_clock()) as others:
+        began = services.clock.now()
+        await advance_clock(services, to=began + 3 * DAY)
+        assert await advance_clock(others, to=began + 1 * DAY) >= began + 3 * DAY
 
 
 async def test_work_that_a_worker_is_doing_is_awaited(services: Services) -> None:

@@ -26,7 +26,8 @@ async def advance_clock(
     """Advances the clock to an instant or by a time; returns what it shows then.
 
     Work that falls due on the way is done in order of its time, as of that very time, and before the clock
-    shows a later one. Raises Refusal clock_backwards; Unavailable.
+    shows a later one. Raises Refusal clock_backwards; Unavailable, on the way: the clock shows the last stop
+    then, so that nothing was done ahead of it.
     """
     async with _advancing:
         now = services.clock.now()
@@ -34,7 +35,6 @@ async def advance_clock(
         if target < now:
             raise Refusal(Code.CLOCK_BACKWARDS, now=now)
         await _work_until(services, now, target)
-        await _set_clock(services, target)
         now = services.clock.now()
         # Meanwhile the clock has run on, and members have earned.
         await _finish(services, now)
@@ -53,6 +53,7 @@ async def _work_until(services: Services, start: datetime, target: datetime) -> 
     await run_due_work(services, now=at)
     while at < target:
         at = await _next_stop(services, at, target)
+        await _set_clock(services, at)
         await run_due_work(services, now=at, on_time=True)
 
 
@@ -80,8 +81,7 @@ async def _finish(services: Services, now: datetime) -> None:
 async def _set_clock(services: Services, at: datetime) -> None:
     ahead = max(at - services.clock.wall(), services.clock.offset)
     async with transaction(services.db) as conn:
-        await sandbox_clock.set_ahead(conn, ahead)
-    services.clock.offset = ahead
+        services.clock.offset = await sandbox_clock.advance_to(conn, ahead)
 
 
 async def _ring_next(services: Services, now: datetime) -> None:

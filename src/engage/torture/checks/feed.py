@@ -76,7 +76,7 @@ def last_states_are_pushed(evidence: Evidence) -> Iterator[Broken]:
         home = homes.get(socket.opened.member)
         if home is None or socket.opened.at > home.sent.at or socket.closed_at < home.ended + DELAY_S:
             continue
-        seen = max((each.message.get("seq", 0) for each in socket.pushed), default=0)
+        seen = max([each.message.get("seq", 0) for each in socket.pushed] + [socket.opened.resumed or 0])
         if seen < home.answer["balance"]["seq"]:
             text = f"{socket.opened.member}: REST shows {home.answer['balance']}, and a socket {seen}"
             yield Broken(FEED, (home.id,), text)

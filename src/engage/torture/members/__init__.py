@@ -74,7 +74,9 @@ async def live(
             await asyncio.sleep(DELAY_S + 1)  # The last changes are pushed.
         finally:
             end.set()
-            await asyncio.wait([*screens, asyncio.create_task(end.wait())])
+            for task in tasks:  # Those that are done do not mind.
+                task.cancel()
+            await asyncio.wait([*tasks, *screens])
         for screen in screens:
             screen.result()
 
