@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, Final
 
 from engage.torture.checks.books import Balance, Entry
@@ -11,6 +12,9 @@ from engage.torture.checks.timeline import Timeline
 
 BALANCED: Final = "entries balance, and add up to the balance"
 UNCHANGED: Final = "an entry never changes"
+
+# A request reads the time before it waits for the account, for as long as it may take.
+WAITED: Final = timedelta(seconds=10)
 
 
 def entries_add_up(evidence: Evidence) -> Iterator[Broken]:
@@ -35,7 +39,7 @@ def _chain(timeline: Timeline, balance: Balance, entries: list[Entry]) -> Iterat
             return
 
         raced = any(timeline.is_standing(each.at) for each in (before, entry) if each is not None)
-        if before is not None and entry.at < before.at and not raced:
+        if before is not None and entry.at < before.at - WAITED and not raced:
             text = f"entry {entry.seq} of {entry.at} comes after one of {before.at}"
             yield Broken(BALANCED, (), f"{balance.member_id}: {text}")
         before = entry
