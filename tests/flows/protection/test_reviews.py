@@ -21,6 +21,7 @@ from engage.messages.why import why_text
 from engage.runtime.database import one_statement
 from engage.runtime.services import Services
 from engage.settings import Settings
+from tests.support import challenges
 from tests.support.audit import assert_audit_is_clean
 from tests.support.clock import DAY, FIVE_MINUTES, advance
 from tests.support.database import rows
@@ -125,6 +126,25 @@ async def test_a_rejection_takes_everything_and_can_be_taken_back(services: Serv
     await undo(services, suspicion, operator=BORIS, reason="a school")
     await settle(services, timedelta() if active else HOLD)
     assert await balances(services) == [(2, 0, 0)] * 6
+    await assert_audit_is_clean(services)
+
+
+async def test_a_step_that_held_activities_reach_goes_and_comes_back_with_them(services: Services) -> None:
+    """Its own points are not held: a rejection takes them back, active or not."""
+    goal, steps = {"kind": "count", "activity": "fuel_tap"}, [{"at": 1, "points": 40}]
+    await challenges.define(services, program=PROGRAM, goal=goal, steps=steps)
+    suspicion = await held_ring(services)
+    await challenges.react(services)
+    await settle(services)
+    assert await balances(services) == [(42, 0, 0)] * 3 + [(40, 2, 0)] * 3
+    await decide(services, suspicion, "rejected", operator=ANNA, reason="one person")
+    await challenges.react(services)
+    assert await balances(services) == [(42, 0, 0)] * 3 + [(0, 0, 0)] * 3
+    await assert_audit_is_clean(services)
+    await undo(services, suspicion, operator=BORIS, reason="a school")
+    await challenges.react(services)
+    await settle(services, HOLD)
+    assert await balances(services) == [(42, 0, 0)] * 6
     await assert_audit_is_clean(services)
 
 
