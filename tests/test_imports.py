@@ -274,6 +274,12 @@ def test_what_must_be_fresh_cannot_read_from_a_standby() -> None:
         str(found.file.relative_to(ENGAGE)) for found in ALL if found.module == "engage.runtime.stale_reads"
     }
     assert users == {"flows/reports/reader.py", "flows/operations/audit.py"}
+    # What reports read, and why nothing else: docs/availability.md.
+    readers = {
+        str(found.file.relative_to(ENGAGE)) for found in ALL if found.module == "engage.flows.reports.reader"
+    }
+    campaigns = {"flows/campaigns/report.py", "flows/campaigns/overview.py"}
+    assert readers == {"flows/reports/reports.py", *campaigns}
     named = [file for file in SOURCES if "reports_database_url" in file.read_text(encoding="utf-8")]
     assert {str(file.relative_to(ENGAGE)) for file in named} == {"runtime/stale_reads.py", "settings.py"}
     opened = [file for file in SOURCES if "standby=True" in file.read_text(encoding="utf-8")]

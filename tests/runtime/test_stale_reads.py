@@ -11,6 +11,7 @@ from engage.domain.refusals import Unavailable
 from engage.embedded import postgres
 from engage.flows.operations.audit import audit
 from engage.flows.operations.install import install
+from engage.flows.reports.reports import report_liability
 from engage.runtime.stale_reads import stale_snapshots
 from engage.settings import Settings
 from tests.support.standby import Pair, running_pair
@@ -66,6 +67,17 @@ async def test_several_connections_see_the_same(pair: Pair) -> None:
 async def test_the_audit_reads_from_the_standby(pair: Pair) -> None:
     found = await audit(with_reports(pair))
     assert (found.broken, found.late) == ([], [])
+
+
+async def test_a_report_is_read_there_alone_while_the_primary_is_away(pair: Pair) -> None:
+    from_primary = await report_liability(pair.settings, at="2026-11-21T00:00:00Z")
+    await pair.primary.server.stop()
+    try:
+        assert await report_liability(with_reports(pair), at="2026-11-21T00:00:00Z") == from_primary
+    finally:
+        # It looks for the primary at once when it starts.
+        await pair.standby.server.stop()
+        await pair.primary.server.start()
 
 
 async def test_nothing_is_written_there(pair: Pair) -> None:
