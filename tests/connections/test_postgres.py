@@ -20,6 +20,7 @@ from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S
 from tests.support.proxy import Proxy, proxy_to_postgres
 
 POOL_SIZE = 4
+LOOKS = 20  # A request to cancel takes two or three of them.
 LIMIT_S = 3.0  # More than an answer takes on a busy machine.
 ONE = text("SELECT 1")
 PID = text("SELECT pg_backend_pid()")
@@ -253,4 +254,31 @@ async def test_a_transaction_of_a_silent_client_ends_and_frees_its_locks(
 
     with pytest.raises(Unavailable):
         await stay_silent()
+    await db.dispose()
+
+
+async def test_the_server_is_not_asked_to_cancel_a_statement_that_nobody_waits_for(
+    settings: Settings,
+) -> None:
+    """A COMMIT that waits for a synchronous standby would become visible without being replicated."""
+    state = text("SELECT state FROM pg_stat_activity WHERE pid = :pid")
+    db = open_engine(settings.database_url, pool_size=2, command_timeout_s=None)
+    async with one_statement(db) as conn, one_statement(db) as other:
+        driver = (await conn.get_raw_connection()).driver_connection
+        assert driver is not None
+        waiting = {"pid": driver.get_server_pid()}
+        asking = asyncio.create_task(driver.execute("SELECT pg_sleep(600)"))
+        async with asyncio.timeout(WITHIN_S):
+            while await other.scalar(state, waiting) != "active":
+                await asyncio.sleep(LOOK_AGAIN_S)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        for _ in range(LOOKS):
+            assert await other.scalar(state, waiting) == "active"
+            await asyncio.sleep(LOOK_AGAIN_S)
+        await conn.invalidate()
+        async with asyncio.timeout(WITHIN_S):
+            while await other.scalar(state, waiting) == "active":
+                await asyncio.sleep(LOOK_AGAIN_S)
     await db.dispose()
