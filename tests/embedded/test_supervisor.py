@@ -35,6 +35,16 @@ while True:
     pathlib.Path(os.environ["ENGAGE_LIVENESS_FILE"]).touch()
     time.sleep(0.05)
 """
+HANGING = """
+import os, pathlib, time
+from engage.embedded.stacks import write_stacks_on_signal
+write_stacks_on_signal()
+pathlib.Path(os.environ["ENGAGE_LIVENESS_FILE"]).touch()
+def hang_here():
+    while True:
+        pass
+hang_here()
+"""
 SERVING = """
 import signal, socket, sys
 listening = socket.socket()
@@ -141,6 +151,23 @@ async def test_a_process_that_does_not_answer_is_restarted(
     finally:
         await supervisor.stop()
     assert list(tmp_path.glob("stand-in.*")) == [tmp_path / "stand-in.log"], "its files are gone"
+
+
+async def test_a_process_that_hangs_says_where_before_it_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engage.embedded.supervisor.LOOK_S", 0.05)
+    monkeypatch.setattr("engage.embedded.child_process.LIVENESS_S", 0.2)
+    supervisor = Supervisor()
+    spec = stand_in(tmp_path, "", liveness=tmp_path, silent_s=0.2)
+    try:
+        await supervisor.start(msgspec.structs.replace(spec, command=[sys.executable, "-c", HANGING]))
+        async with asyncio.timeout(RESTART_S):
+            while supervisor.exit_count("stand-in") < 2:
+                await asyncio.sleep(0.02)
+    finally:
+        await supervisor.stop()
+    assert " in hang_here\n" in (tmp_path / "stand-in.log").read_text()
 
 
 async def test_a_process_is_replaced_without_a_refused_connection(

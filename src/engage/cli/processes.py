@@ -8,12 +8,14 @@ import asyncio
 
 import rich_click as click
 
+from engage.embedded.stacks import write_stacks_on_signal
 from engage.settings import SettingsError, from_environment
 
 
 @click.command
 def api() -> None:
     """Serve the HTTP API at ENGAGE_API_HOST and ENGAGE_API_PORT."""
+    write_stacks_on_signal()
     settings = from_environment()
     from engage.api.run import run
 
@@ -23,6 +25,7 @@ def api() -> None:
 @click.command
 def feed() -> None:
     """Serve the websocket feed at ENGAGE_FEED_HOST and ENGAGE_FEED_PORT."""
+    write_stacks_on_signal()
     settings = from_environment()
     from engage.feed.run import run
 
@@ -32,6 +35,7 @@ def feed() -> None:
 @click.command
 def worker() -> None:
     """Do the work that is due, such as settlement. Any number of workers can run at once."""
+    write_stacks_on_signal()
     settings = from_environment()
     from workers.run import run
 

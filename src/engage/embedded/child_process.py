@@ -15,6 +15,7 @@ import psutil
 
 from engage.embedded import launcher
 from engage.embedded.errors import ProcessFailed
+from engage.embedded.stacks import STACKS_SIGNAL
 
 LOG_BYTES = 4 * 1024 * 1024  # A longer log is renamed to `<name>.1` when its process starts.
 TAIL_BYTES = 2_000
@@ -27,6 +28,8 @@ LOOK_EVERY_S = 2.0
 # A process touches its file every second. An older file means that its event loop does not turn.
 LIVENESS_VARIABLE = "ENGAGE_LIVENESS_FILE"
 LIVENESS_S = 6.0
+
+STACKS_S = 0.2  # To write them.
 
 # Variables with these prefixes could point a child to another installation or server.
 REMOVED_PREFIXES = ("ENGAGE_", "PG")
@@ -164,6 +167,12 @@ class ChildProcess:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), self.spec.stop_s)
         await self.end()
+
+    async def write_stacks(self) -> None:
+        """Have a process that does not answer write where it is. One that cannot is ended by the signal."""
+        if self._liveness_file is not None:
+            self._signal_group(STACKS_SIGNAL)
+            await asyncio.sleep(STACKS_S)
 
     async def end(self) -> None:
         """Kill the process, if it still runs, and wait until none of its processes is left."""

@@ -118,6 +118,8 @@ class Supervisor:
                 delay = FIRST_DELAY_S
             self._on_message(f"{spec.name} {why}; it is started again")
             note_restart(spec, why)
+            if not self._children[spec.name].has_ended:
+                await self._children[spec.name].write_stacks()
             # Its own children may still use its port, or its files.
             await self._children[spec.name].end()
             await asyncio.sleep(delay)

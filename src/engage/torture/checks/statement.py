@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any, Final
 
 from engage.torture.checks.books import Balance, Entry
@@ -11,9 +10,6 @@ from engage.torture.checks.evidence import Evidence
 
 BALANCED: Final = "entries balance, and add up to the balance"
 UNCHANGED: Final = "an entry never changes"
-
-# A request reads the time before it waits for the account, for as long as it may take.
-WAITED: Final = timedelta(seconds=10)
 
 
 def entries_add_up(evidence: Evidence) -> Iterator[Broken]:
@@ -24,37 +20,17 @@ def entries_add_up(evidence: Evidence) -> Iterator[Broken]:
         if entry.active_delta + entry.held_delta - entry.debt_delta + entry.house_delta:
             yield Broken(BALANCED, (), f"{entry.member_id}: entry {entry.seq} does not balance")
     for balance in evidence.books.balances:
-        yield from _chain(evidence, balance, entries[balance.member_id])
+        yield from _chain(balance, entries[balance.member_id])
 
 
-def _chain(evidence: Evidence, balance: Balance, entries: list[Entry]) -> Iterator[Broken]:
+def _chain(balance: Balance, entries: list[Entry]) -> Iterator[Broken]:
     active = 0
-    holds = {entry.hold_id: entry.at for entry in reversed(entries)}
-
-    def is_raced(entry: Entry) -> bool:
-        """True if it was caused, or posted, while the clock was advanced."""
-        times = [entry.at]
-        if entry.hold_id is not None:
-            times.append(holds[entry.hold_id])
-        credit = evidence.credits_by_id.get((entry.member_id, str(entry.credit_id)))
-        if credit is not None:
-            times.append(credit.accepted_at)
-        return any(evidence.timeline.is_standing(at) for at in times)
-
-    before: Entry | None = None
     for entry in entries:
         active += entry.active_delta
         if active != entry.balance_after:
             text = f"entry {entry.seq} leaves {entry.balance_after}, and the sum is {active}"
             yield Broken(BALANCED, (), f"{balance.member_id}: {text}")
             return
-
-        if before is not None and entry.at < before.at - WAITED and not (is_raced(before) or is_raced(entry)):
-            text = (
-                f"entry {entry.seq}, {entry.kind} of {entry.at}, comes after a {before.kind} of {before.at}"
-            )
-            yield Broken(BALANCED, (), f"{balance.member_id}: {text}")
-        before = entry
     sums = (active, sum(each.held_delta for each in entries), sum(each.debt_delta for each in entries))
     if sums != (balance.active, balance.held, balance.debt):
         shown = (balance.active, balance.held, balance.debt)

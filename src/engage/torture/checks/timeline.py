@@ -29,12 +29,6 @@ class Timeline:
             for each in exchanges
             if each.sent.operation == "advanceClock" and each.outcome == "unknown"
         ]
-
-        self._standing = [
-            (self.earliest(each.sent.at), timedelta(seconds=each.ended - each.sent.at))
-            for each in exchanges
-            if each.sent.operation == "advanceClock" and each.outcome != "refused"
-        ]
         self._jumps = [
             (self.earliest(each.sent.at), self.latest(each.ended))
             for each in exchanges
@@ -53,10 +47,6 @@ class Timeline:
         """
         under_way = [to for since, to in self._jumps if since - UNDER_WAY <= accepted_at < to]
         return max([due_at, *under_way])
-
-    def is_standing(self, at: datetime) -> bool:
-        """Members may have acted at that time while work of later times was done already."""
-        return any(since - UNDER_WAY <= at <= since + took + UNDER_WAY for since, took in self._standing)
 
     def earliest(self, at: float) -> datetime:
         """It was at least this time."""
