@@ -274,7 +274,12 @@ async def _fail_over_under_load(system: System, spenders: list[str]) -> None:
         loads = [asyncio.create_task(worker()) for _ in range(AT_ONCE)]
         await answers.enough.wait()
         assert work, "the primary dies under load"
-        await system.pair.primary.server.kill()
+        with system.pair.standby.server.hung():
+            # What is committed now waits for the standby, and dies with the primary.
+            await system.pair.primary.until(
+                "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            )
+            await system.pair.primary.server.kill()
         await asyncio.sleep(PROMOTED_AFTER_S)
         await system.pair.standby.promote()
         promoted = time.monotonic()
