@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -33,6 +34,7 @@ TAPS = "/v1/fuel/taps"
 MEMBERS = 16
 CLIENTS = 4
 SOCKETS = 8
+BETWEEN_CLOCKS = timedelta(seconds=1)
 APIS, FEEDS = 3, 2  # One API to kill, one to drain, and one that stays.
 
 Member = dict[str, str]
@@ -147,6 +149,15 @@ async def expect_one_tap_each(site: Site, members: list[Member]) -> None:
             assert (await client.post(TAPS, headers=member)).status_code in (202, 409)
             credits = (await client.get("/v1/me/credits", headers=member)).json()["items"]
             assert [credit["rule"] for credit in credits].count("fuel") == 1
+
+
+async def test_a_clock_that_was_advanced_is_advanced_for_whom_another_api_answers(site: Site) -> None:
+    async with site.client() as client:
+        advanced = await client.post("/v1/sandbox/clock", json={"advance": "P1D"})
+        shown = [await client.get("/v1/sandbox") for _ in range(2 * APIS)]
+    assert advanced.status_code == 200
+    times = [datetime.fromisoformat(answer.json()["now"]) for answer in shown]
+    assert min(times) >= datetime.fromisoformat(advanced.json()["now"]) - BETWEEN_CLOCKS
 
 
 async def test_who_taps_at_a_killed_api_is_answered_and_credited_once(site: Site) -> None:

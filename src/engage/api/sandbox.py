@@ -1,6 +1,8 @@
 """The sandbox of `engage up`: test members and a clock that can be advanced."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Annotated, Any, Final
@@ -22,15 +24,20 @@ from engage.domain.calendar import add_months
 from engage.domain.document.fields import Country, ProgramId
 from engage.domain.program import versions
 from engage.domain.program.program import Program
-from engage.domain.refusals import UseCase
+from engage.domain.refusals import Unavailable, UseCase
 from engage.flows.members.register import MemberRegistration, register_member
 from engage.flows.scheduled.advance_clock import advance_clock
+from engage.runtime.background import REFRESH_S
+from engage.runtime.liveness import API
 from engage.runtime.services import Services
 from engage.sandbox_secrets import ConsoleAccount, SandboxSecrets
 from engage.tokens.signing import SANDBOX_LIFETIME, sign
 from engage.tokens.verifier import DEVICE_LENGTH
 
 ADULT_YEARS: Final = 30
+
+# Each process reads the clock anew at least as often.
+FOLLOWED_S: Final = REFRESH_S + 0.5
 
 # The gate counts days in 16 bits.
 LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
@@ -198,7 +205,16 @@ class SandboxController(Controller):
         if (wanted.to or now) > LATEST or (wanted.advance or timedelta()) > LATEST - now:
             field = "advance" if wanted.to is None else "to"
             raise invalid(FieldError(field, f"not beyond {LATEST:%Y-%m-%d}"))
-        return answer(ClockTime(await advance_clock(api.services, to=wanted.to, by=wanted.advance)))
+        await advance_clock(api.services, to=wanted.to, by=wanted.advance)
+        await _others_follow(api.services)
+        return answer(ClockTime(api.services.clock.now()))
+
+
+async def _others_follow(services: Services) -> None:
+    """Wait until other APIs show the new time too: the next request may go to one of them."""
+    with suppress(Unavailable):
+        if len(await services.topics.read_heartbeats(API)) > 1:
+            await asyncio.sleep(FOLLOWED_S)
 
 
 def _open(scope: Scope) -> tuple[Api, SandboxSecrets]:
