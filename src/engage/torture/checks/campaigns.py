@@ -30,17 +30,20 @@ def campaigns_keep_to_their_documents(evidence: Evidence) -> Iterator[Broken]:
             text = f"{credit.source_key} of {credit.activity_at} is not of the campaign's time"
             yield Broken(CAMPAIGN, (), f"{credit.member_id}: {text}")
     for id_, credits in paid.items():
-        yield from _over(id_, documents.get(id_, {}).get("budget", {}), credits)
+        yield from _over(id_, documents.get(id_, {}).get("budget", {}), credits, evidence.books.closed)
 
 
 def _began(document: dict[str, Any], field: str) -> datetime:
     return datetime.fromisoformat(document[field]).replace(tzinfo=UTC)
 
 
-def _over(id_: str, budget: dict[str, int], credits: list[Credit]) -> Iterator[Broken]:
+def _over(id_: str, budget: dict[str, int], credits: list[Credit], closed: set[str]) -> Iterator[Broken]:
+    """A survivor of a merger has what both had."""
     kept = [credit for credit in credits if credit.kept and credit.state != "reversed"]
     by_member: defaultdict[str, int] = defaultdict(int)
     for credit in kept:
+        if credit.member_id in closed:
+            continue
         by_member[credit.member_id] += credit.kept
     sums = {
         "points": sum(credit.kept for credit in kept),
