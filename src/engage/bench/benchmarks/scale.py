@@ -1,179 +1,126 @@
 """`scale`: what members wait for where there are very many of them, compared with few.
 
-Two installations run side by side, and rounds alternate between them, so both meet the same machine.
+Installations of all sizes run side by side, and rounds alternate between them, so all meet the same machine.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
-from itertools import count
 from typing import Final
 
-from msgspec import Struct, field
-from redis.asyncio import Redis
-from sqlalchemy import text
-
-from engage.bench.clients import checkout_client, http_client
 from engage.bench.clients.checkout_client import PayOrders
 from engage.bench.clients.http_client import SendAll, SignTokens, TokensSigned
 from engage.bench.clients.load import request_load
+from engage.bench.clients.quiz_client import TakeQuizzes
+from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, median, spread
 from engage.bench.setup import processes
-from engage.bench.setup.books import Members, add_books
-from engage.bench.setup.child_program import ChildProgram, child_program
-from engage.bench.setup.commands import run_command
 from engage.bench.setup.constants import COUNTRY, HOME, TAPS, TASKS
 from engage.bench.setup.environment import Environment, open_environment
-from engage.bench.setup.members import add_pending_credits, vacuum
-from engage.bench.setup.queries import fetch_row
-from engage.bench.setup.scale_program import SCALE, publish_scale
-from engage.domain.program.program import Program
-from engage.flows.operations.keys import create_key
+from engage.bench.setup.members import add_pending_credits
+from engage.bench.setup.room import check_room
+from engage.bench.setup.scale_program import QUIZ, RIGHT, SCALE
+from engage.bench.setup.scale_site import PREFIX, Site, fill, open_site, record_read_s, timed
+from engage.bench.sizes import Sizes
 from engage.flows.scheduled.settle import settle_due
-from engage.runtime.services import Services, open_services
 
 MOST_RATIO: Final = 1.2
-FEW: Final = 10_000
-# As long as an id of the shop is: 36 characters with the number.
-PREFIX: Final = "scale-01234567-0123-0123-0123-"
 POINTS: Final = 1  # Of an order.
 HOLDS: Final = "/v1/shop/checkout/holds"
+ATTEMPTS: Final = f"/v1/quizzes/{QUIZ}/attempts"
 # Few, so that a request waits for its own work and not for that of others.
 CONNECTIONS: Final = 4
-# Credits to settle are of days before all that is booked.
-DAYS_AGO: Final = 100
 
-HOMES_FIRST, HOMES, TAP, TASK_LIST, CHECKOUT, SETTLE = (
+HOMES_FIRST, HOMES, TAP, TASK_LIST, QUIZZES, CHECKOUT, SETTLE, RECORD = (
     "a member's first home screen",
     "a member's next home screen",
     "a tap",
     "the list of tasks",
+    "a quiz begun or answered",
     "a hold or capture at checkout",
     "settlement of a credit",
+    "a record read in Valkey",
 )
 REQUESTS: Final = {HOMES_FIRST: ("GET", HOME, 200), HOMES: ("GET", HOME, 200), TAP: ("POST", TAPS, 202)} | {
     TASK_LIST: ("GET", TASKS, 200)
 }
 
-_SIZES: Final = text("""
-SELECT pg_total_relation_size('stored_credits'), pg_total_relation_size('stored_entries'),
-       pg_total_relation_size('members') + pg_total_relation_size('balances')
-""")
-_OTHERS: Final = text("SELECT EXISTS (SELECT FROM members)")
+# Several times what was measured on a quiet machine.
+CREDIT_S: Final = 0.0003
+MEMBER_S: Final = 0.001
+ROUND_S: Final = 120.0
+STEADY_S: Final = 900.0
+
+# The median of each round in seconds, by kind of request.
+Medians = dict[str, list[float]]
 
 
-class Site(Struct, frozen=True):
-    """An installation, the program in it, and its members: those added last end at `members.end`."""
-
-    env: Environment
-    services: Services
-    program: Program
-    key: str
-    http: ChildProgram
-    checkout: ChildProgram
-    days: Iterator[int] = field(default_factory=lambda: count(DAYS_AGO))
-
-
-class Medians(Struct, frozen=True):
-    """The median of each round in seconds, by kind of request."""
-
-    of: dict[str, list[float]]
+def limit_s(sizes: Sizes) -> float:
+    """Return the time that installations of these sizes may take."""
+    members = sum(sizes.population)
+    return STEADY_S + members * (MEMBER_S + sizes.credits_each * CREDIT_S) + sizes.rounds * ROUND_S
 
 
 async def run(env: Environment) -> list[Figure]:
-    many = env.sizes.population
-    few = min(FEW, many // 10)
-    async with (
-        open_environment(env.folder.path.parent, env.sizes, report=env.report) as other,
-        _open(other) as small,
-        _open(env) as large,
-    ):
-        (others,) = await fetch_row(large.services.db, _OTHERS)
-        await _fill(small, few)
-        return [
-            *await _fill(large, many),
-            *await _compare(small, few, large, many),
-            await _timed(large, "audit", may_find=others),
-            await _timed(large, "report", "liability", "--json", may_find=others),
-        ]
-
-
-@asynccontextmanager
-async def _open(env: Environment) -> AsyncIterator[Site]:
+    populations = sorted(set(env.sizes.population))
+    if env.sizes.visits * env.sizes.rounds > populations[0]:
+        raise BenchmarkFailed(f"{populations[0]:,} members are too few for visits by another one each time")
+    env.report(f"scale: {check_room(env.folder.path, populations, env.sizes.credits_each)}")
     async with AsyncExitStack() as stack:
-        services = await stack.enter_async_context(open_services(env.settings, command_timeout_s=None))
-        program = await publish_scale(services)
-        key = await create_key(services.db, name="scale benchmark", scopes=["shop"], programs=None)
-        yield Site(
-            env,
-            services,
-            program,
-            key,
-            await stack.enter_async_context(child_program(http_client, env.folder.logs)),
-            await stack.enter_async_context(child_program(checkout_client, env.folder.logs)),
-        )
+        sites = []
+        for size in populations:
+            parent = env.folder.path.parent
+            own = await stack.enter_async_context(open_environment(parent, env.sizes, report=env.report))
+            sites.append(await stack.enter_async_context(open_site(own, size)))
+        figures = [figure for site in sites for figure in await fill(site)]
+        figures += await _compare(env, sites)
+        for command in (("audit",), ("report", "liability", "--json")):
+            figures.append(await timed(sites[-1], *command))
+        return figures
 
 
-async def _fill(site: Site, size: int) -> list[Figure]:
-    """Add members with their past, and load all into the gate. Return what they take, and the times."""
-    each = site.env.sizes.credits_each
-    site.env.report(f"scale: adding {size:,} members with {each} credits each")
-    started = time.perf_counter()
-    members = Members(site.program, PREFIX, 0, size, each)
-    await add_books(site.env.settings.database_url, members, now=site.services.clock.now())
-    await vacuum(site.services.db)
-    added_s = time.perf_counter() - started
-    rebuild = await _timed(site, "rebuild")
-    stored, entries, people = await fetch_row(site.services.db, _SIZES)
-    async with Redis.from_url(site.env.settings.state_url) as valkey:
-        memory = int((await valkey.info("memory"))["used_memory"])
-    what = f"{size:,} members with {each} settled credits each"
-    return [
-        _figure(f"bytes of a credit in PostgreSQL: {what}", (stored + entries) / (size * each), "bytes"),
-        _figure("bytes of a member in PostgreSQL without credits", people / size, "bytes"),
-        _figure("bytes of a member in Valkey", memory / size, "bytes"),
-        _figure("adding them", added_s, "s"),
-        rebuild,
-    ]
-
-
-async def _compare(small: Site, few: int, large: Site, many: int) -> list[Figure]:
-    before, after = Medians({}), Medians({})
-    async with (
-        processes.running(processes.api(small.env)),
-        processes.running(processes.api(large.env)),
-    ):
-        for number in large.env.rounds(f"scale, {many:,} members"):
-            first = number * small.env.sizes.visits
-            for site, size, medians in ((small, few, before), (large, many, after)):
-                await _visit(site, size, medians, first)
-                await _settle(site, size, medians)
+async def _compare(env: Environment, sites: list[Site]) -> list[Figure]:
+    measured: list[Medians] = [{} for _ in sites]
+    async with AsyncExitStack() as stack:
+        for site in sites:
+            await stack.enter_async_context(processes.running(processes.api(site.env)))
+        for number in env.rounds(f"scale, {sites[-1].size:,} members"):
+            for site, medians in zip(sites, measured, strict=True):
+                await _visit(site, medians, number * env.sizes.visits)
+                await _settle(site, medians)
+    few, least = sites[0].size, measured[0]
     return [
         Figure(
             benchmark="scale",
-            what=f"{kind} with {many:,} members",
-            value=median(after.of[kind]) * 1e6,
+            what=f"{kind} with {site.size:,} members",
+            value=median(medians[kind]) * 1e6,
             unit="µs",
-            over=f"with {few:,}: {median(before.of[kind]) * 1e6:,.0f} µs",
-            ratio=median(after.of[kind]) / median(before.of[kind]),
-            at_most=MOST_RATIO,
-            note=spread([seconds * 1e6 for seconds in after.of[kind]]),
+            over=f"with {few:,}: {median(least[kind]) * 1e6:,.{2 if kind == RECORD else 0}f} µs",
+            ratio=median(medians[kind]) / median(least[kind]),
+            at_most=None if kind == RECORD else MOST_RATIO,
+            note=spread([seconds * 1e6 for seconds in medians[kind]]),
         )
-        for kind in after.of
+        for site, medians in zip(sites[1:], measured[1:], strict=True)
+        for kind in medians
     ]
 
 
-async def _visit(site: Site, size: int, medians: Medians, first: int) -> None:
-    """Let as many members as a round has open the app, tap, and pay an order. None has been here before."""
+async def _visit(site: Site, medians: Medians, first: int) -> None:
+    """Let as many members as a round has open the app, tap, take a quiz, and pay an order. None has been here
+    before.
+    """
     env, visits = site.env, site.env.sizes.visits
     port, sandbox = env.settings.api_port, str(env.folder.sandbox)
-    signed = SignTokens(sandbox, SCALE, PREFIX, first + visits, population=size)
+    signed = SignTokens(sandbox, SCALE, PREFIX, first + visits, population=site.size)
     await site.http.call(signed, TokensSigned)
+    medians.setdefault(RECORD, []).append(await record_read_s(site, first, visits))
     for kind, (method, path, status) in REQUESTS.items():
         request = SendAll(port, method, path, PREFIX, first, visits, CONNECTIONS)
         load = await request_load(site.http, request, {status: visits})
-        medians.of.setdefault(kind, []).append(load.p50_s)
+        medians.setdefault(kind, []).append(load.p50_s)
+    quizzes = TakeQuizzes(port, ATTEMPTS, PREFIX, first, visits, CONNECTIONS, RIGHT)
+    load = await request_load(site.http, quizzes, {201: visits, 202: visits})
+    medians.setdefault(QUIZZES, []).append(load.p50_s)
     orders = PayOrders(
         port=port,
         base=HOLDS,
@@ -185,18 +132,18 @@ async def _visit(site: Site, size: int, medians: Medians, first: int) -> None:
         count=visits,
         points=POINTS,
         connections=CONNECTIONS,
-        population=size,
+        population=site.size,
     )
     load = await request_load(site.checkout, orders, {201: visits, 200: visits})
-    medians.of.setdefault(CHECKOUT, []).append(load.p50_s)
+    medians.setdefault(CHECKOUT, []).append(load.p50_s)
 
 
-async def _settle(site: Site, size: int, medians: Medians) -> None:
+async def _settle(site: Site, medians: Medians) -> None:
     """Settle a credit of members all over the accounts, on a day of its own."""
     days = next(site.days)
-    credits = min(site.env.sizes.visits, size)
+    credits = min(site.env.sizes.visits, site.size)
     due_at: datetime = site.services.clock.now() - timedelta(days=days)
-    every = size // credits
+    every = site.size // credits
     await add_pending_credits(
         *(site.services.db, site.program, PREFIX, credits),
         at=due_at - timedelta(minutes=5),
@@ -209,15 +156,4 @@ async def _settle(site: Site, size: int, medians: Medians) -> None:
     await site.services.post_commit.drain()
     elapsed = time.perf_counter() - started
     assert settled == credits, f"{settled} of {credits} became active"
-    medians.of.setdefault(SETTLE, []).append(elapsed / credits)
-
-
-async def _timed(site: Site, *arguments: str, may_find: bool = False) -> Figure:
-    command = f"`engage {' '.join(arguments)}`"
-    site.env.report(f"scale: {command}")
-    done = await run_command(site.env, *arguments, may_find=may_find)
-    return _figure(command, done.seconds, "s", note=done.memory)
-
-
-def _figure(what: str, value: float, unit: str, *, note: str | None = None) -> Figure:
-    return Figure(benchmark="scale", what=what, value=value, unit=unit, note=note)
+    medians.setdefault(SETTLE, []).append(elapsed / credits)

@@ -25,6 +25,12 @@ ROWS_PER_STATEMENT: Final = 100_000
 # The memory for building an index again.
 _SORT_MEMORY: Final = "1GB"
 
+# The indexes that have a row for each settled credit. The others stay, and have none.
+_INDEXES_OF_EACH: Final = [
+    *("stored_credits_pkey", "credits_streak_seq", "credits_source_key", "credits_expiring", "credits_left"),
+    "stored_entries_pkey",
+]
+
 _MEMBERS: Final = text(f"""
 INSERT INTO members (program_id, member_id, country, kind, joined_at)
 SELECT :program_id, CAST(:prefix AS text) || n, :country, 'person', :now FROM {NUMBERS}
@@ -84,11 +90,12 @@ SELECT account, lot_seq, active_at, points, -points, lot_seq * points, id FROM e
 
 _CONSTRAINTS: Final = text("""
 SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint
-WHERE conrelid = CAST(:name AS regclass) AND contype IN ('p', 'u')
+WHERE conrelid = CAST(:name AS regclass) AND contype IN ('p', 'u') AND conname = ANY(CAST(:names AS text[]))
 """)
 _INDEXES: Final = text("""
 SELECT CAST(CAST(indexrelid AS regclass) AS text), pg_get_indexdef(indexrelid) FROM pg_index i
 WHERE indrelid = CAST(:name AS regclass)
+  AND CAST(CAST(indexrelid AS regclass) AS text) = ANY(CAST(:names AS text[]))
   AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid AND contype IN ('p', 'u'))
 """)
 
@@ -103,21 +110,43 @@ class Members(Struct, frozen=True):
     credits: int
 
 
-async def add_books(url: str, members: Members, *, now: datetime) -> None:
-    """Add members with settled credits of fuel taps, on consecutive days of the last weeks.
+def say_nothing(_: str) -> None:
+    """Report no progress."""
+
+
+class Progress:
+    """Reports each tenth of the rows."""
+
+    def __init__(self, report: Callable[[str], None], rows: int) -> None:
+        self._report = report
+        self._rows = rows
+        self._done = 0
+
+    def added(self, rows: int) -> None:
+        before, self._done = self._done, self._done + rows
+        if before * 10 // self._rows < self._done * 10 // self._rows:
+            self._report(f"{self._done:,} of {self._rows:,} rows")
+
+
+async def add_books(
+    url: str, members: Members, *, now: datetime, report: Callable[[str], None] = say_nothing
+) -> None:
+    """Add members with settled credits of fuel taps, on consecutive days of the last weeks. `report` gets
+    the progress.
 
     The indexes of the ledger are built when all is there: the amounts are large.
     """
+    progress = Progress(report, (members.end - members.first) * (members.credits + 1))
     db = open_database(url, pool_size=LOADERS + 1, command_timeout_s=None)
     try:
         taps = _taps(members, now)
-        await _at_once(members, partial(_add_members, db, taps | {"country": COUNTRY}))
+        await _at_once(members, partial(_add_members, db, taps | {"country": COUNTRY}), progress)
         async with transaction(db) as conn:
             for k in range(1, members.credits + 1):
                 await conn.execute(_DECISIONS, taps | {"k": k})
-        async with _without_indexes(db, "stored_credits", "stored_entries"):
+        async with _without_indexes(db, "stored_credits", "stored_entries", report=report):
             for k in range(1, members.credits + 1):
-                await _at_once(members, partial(_add_credits, db, taps | {"k": k}))
+                await _at_once(members, partial(_add_credits, db, taps | {"k": k}), progress)
     finally:
         await db.dispose()
 
@@ -139,13 +168,16 @@ def _taps(members: Members, now: datetime) -> dict[str, object]:
     }
 
 
-async def _at_once(members: Members, add: Callable[[dict[str, int]], Awaitable[None]]) -> None:
+async def _at_once(
+    members: Members, add: Callable[[dict[str, int]], Awaitable[None]], progress: Progress
+) -> None:
     """Add spans of members on as many connections as there are loaders."""
     free = asyncio.Semaphore(LOADERS)
 
     async def one(span: dict[str, int]) -> None:
         async with free:
             await add(span)
+            progress.added(span["last"] - span["first"] + 1)
 
     async with asyncio.TaskGroup() as group:
         for span in spans(members.end, first=members.first, rows=ROWS_PER_STATEMENT):
@@ -164,19 +196,23 @@ async def _add_credits(db: AsyncEngine, taps: dict[str, Any], span: dict[str, in
 
 
 @asynccontextmanager
-async def _without_indexes(db: AsyncEngine, *tables: str) -> AsyncIterator[None]:
-    """Drop the indexes of tables, and build them again at the end of the block."""
+async def _without_indexes(
+    db: AsyncEngine, *tables: str, report: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Drop the large indexes of tables, and build them again at the end of the block."""
     again: list[str] = []
+    large = {"names": _INDEXES_OF_EACH}
     async with transaction(db) as conn:
         for table in tables:
-            for name, definition in (await conn.execute(_CONSTRAINTS, {"name": table})).all():
+            for name, definition in (await conn.execute(_CONSTRAINTS, large | {"name": table})).all():
                 await conn.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT {name}"))
                 again.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
-            for name, definition in (await conn.execute(_INDEXES, {"name": table})).all():
+            for name, definition in (await conn.execute(_INDEXES, large | {"name": table})).all():
                 await conn.execute(text(f"DROP INDEX {name}"))
                 again.append(definition)
     yield
-    for statement in again:
+    for number, statement in enumerate(again, 1):
+        report(f"building index {number} of {len(again)}")
         await _build(db, statement)
 
 
