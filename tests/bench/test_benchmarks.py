@@ -29,6 +29,8 @@ TINY = Sizes(
     pushes=500,
     idle=50,
     idle_s=0.1,
+    apps=100,
+    minutes=0.05,
     rate=40,
     seconds=1,
     delay_s=1,
@@ -39,7 +41,7 @@ TINY = Sizes(
     screens=60,
     sized=40,
     days=2,
-    population=400,
+    population=(40, 400),
     credits_each=2,
     visits=8,
     quizzes=40,
@@ -130,7 +132,9 @@ def test_figures_come_as_json(parent: Path) -> None:
     assert all("met" in figure for figure in benchmark["figures"])
 
 
-@pytest.mark.parametrize("module", ["http_client", "checkout_client", "feed_client", "quiz_client"])
+@pytest.mark.parametrize(
+    "module", ["http_client", "checkout_client", "feed_client", "quiz_client", "app_client", "visit_client"]
+)
 def test_clients_start_without_the_engine(module: str) -> None:
     code = (
         f"import sys; import engage.bench.clients.{module};"

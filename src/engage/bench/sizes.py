@@ -15,6 +15,9 @@ class Sizes(Struct, frozen=True, kw_only=True):
     pushes: int = 200_000  # In a round.
     idle: int = 5_000  # Idle websockets.
     idle_s: float = 25.0  # Longer than the feed's keepalive interval, so that each was pinged.
+    apps: int = 10_000  # With a websocket each, on one feed process.
+    minutes: float = 60.0  # Of the soak.
+    load: float = 0.5  # In this time, as a share of what the machine can do.
     rate: int = 1_000  # Taps a second for lateness.
     seconds: int = 60
     delay_s: int = 5  # From these taps until their points are due.
@@ -28,7 +31,7 @@ class Sizes(Struct, frozen=True, kw_only=True):
     screens: int = 6_000  # Home screens in a round, of each kind.
     sized: int = 10_000  # Members who tap once a day.
     days: int = 8
-    population: int = 1_000_000  # Members of the larger installation.
+    population: tuple[int, ...] = (10_000, 1_000_000)  # Members of each installation.
     credits_each: int = 5  # Settled, of each of them.
     visits: int = 1_000  # Of members in a round.
     quizzes: int = 4_000  # In a round, each begun and answered.

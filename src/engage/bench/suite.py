@@ -26,6 +26,8 @@ from engage.bench.benchmarks import (
     segment,
     settle,
     size,
+    soak,
+    sockets,
     tap,
 )
 from engage.bench.errors import BenchmarkFailed
@@ -35,6 +37,9 @@ from engage.bench.sizes import Sizes
 
 # On a quiet machine each benchmark takes less than a quarter of this with the default sizes.
 LIMIT_S = 900.0
+
+# Of those whose time follows from their sizes.
+LIMITS: dict[str, Callable[[Sizes], float]] = {"scale": scale.limit_s, "soak": soak.limit_s}
 
 BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "tap": tap.run,
@@ -55,6 +60,8 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
     "campaigns": campaigns.run,
     "console": console.run,
     "scale": scale.run,
+    "sockets": sockets.run,
+    "soak": soak.run,
 }
 
 
@@ -89,7 +96,7 @@ async def _measure(
     failure = None
     try:
         async with (
-            asyncio.timeout(LIMIT_S),
+            asyncio.timeout(LIMITS[name](sizes) if name in LIMITS else LIMIT_S),
             open_environment(parent, sizes, report=report, durable=durable) as env,
         ):
             figures = await BENCHMARKS[name](env)

@@ -19,6 +19,7 @@ from engage.bench.machine import Machine, describe
 from engage.bench.sizes import Sizes
 from engage.bench.suite import BENCHMARKS, Outcome, measure
 from engage.cli.screen import Screen
+from engage.clock import machine_time
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
@@ -35,7 +36,10 @@ SIZES = {
     "sockets": "feed: websockets that receive pushes.",
     "pushes": "feed: pushes in a round.",
     "idle": "feed: idle websockets.",
-    "idle_s": "feed: seconds they are idle.",
+    "idle_s": "feed, sockets: seconds they are idle.",
+    "apps": "sockets: apps with a websocket; soak: a tenth of it.",
+    "minutes": "soak: minutes.",
+    "load": "soak: load, as a share of what the machine can do.",
     "rate": "lateness, expire: taps a second.",
     "seconds": "lateness: seconds of taps.",
     "delay_s": "lateness: seconds until points are due.",
@@ -48,8 +52,8 @@ SIZES = {
     "screens": "home: home screens in a round, of each kind.",
     "sized": "size: members who tap once a day.",
     "days": "size: days.",
-    "population": "scale: members of the larger installation.",
-    "credits_each": "scale: settled credits of each of them.",
+    "population": "scale: members of an installation; give several, which are compared with the smallest.",
+    "credits_each": "scale: settled credits of each member.",
     "visits": "scale: members in a round.",
     "quizzes": "quiz: quizzes in a round, each begun and answered.",
     "listed": "segment: ids in the list.",
@@ -65,9 +69,18 @@ def _size_options(command: Callable[..., Any]) -> Callable[..., Any]:
     defaults = Sizes()
     for name, line in reversed(SIZES.items()):
         default = getattr(defaults, name)
-        kind = click.IntRange(min=1) if isinstance(default, int) else click.FloatRange(min=0)
+        kind = click.FloatRange(min=0) if isinstance(default, float) else click.IntRange(min=1)
         flag = "--" + name.replace("_", "-")
-        command = click.option(flag, name, type=kind, default=default, show_default=True, help=line)(command)
+        option = click.option(
+            flag,
+            name,
+            type=kind,
+            default=default,
+            multiple=isinstance(default, tuple),
+            show_default=True,
+            help=line,
+        )
+        command = option(command)
     return command
 
 
@@ -86,7 +99,7 @@ def bench(
     ctx: click.Context, /, names: Sequence[str], as_text: bool, parent: Path | None, **sizes: Any
 ) -> None:
     """Run all benchmarks or the NAMEd ones: tap, home, settle, feed, lateness, gate, checkout, orders,
-    expire, quiz, leaderboard, segment, backtest, books, campaigns, console, size and scale.
+    expire, quiz, leaderboard, segment, backtest, books, campaigns, console, size, scale, sockets and soak.
 
     Each starts real servers and processes, flushes every commit to disk, and compares implementations in
     alternating rounds. Figures of a busy machine are low, so its load is shown. Files are removed at the end.
@@ -106,8 +119,10 @@ def bench(
 
 async def _run_until_signal(names: Sequence[str], sizes: Sizes, parent: Path | None) -> list[Outcome] | None:
     """Return None after a signal. Raises InstallationError."""
-    screen = Screen(Console(emoji=False, stderr=True, highlight=False))
-    measuring = asyncio.create_task(measure(names, sizes, parent, report=screen.begin_step))
+    console = Console(emoji=False, stderr=True, highlight=False)
+    screen = Screen(console)
+    report = screen.begin_step if console.is_terminal else _print_step
+    measuring = asyncio.create_task(measure(names, sizes, parent, report=report))
     for number in ENDINGS:
         asyncio.get_running_loop().add_signal_handler(number, measuring.cancel)
     try:
@@ -116,6 +131,11 @@ async def _run_until_signal(names: Sequence[str], sizes: Sizes, parent: Path | N
         return None
     finally:
         screen.end_step()
+
+
+def _print_step(step: str) -> None:
+    """Leave a line with the time where no spinner can be seen, such as in a file."""
+    click.echo(f"{machine_time():%H:%M:%S} {step}", err=True)
 
 
 def _json(machine: Machine, outcomes: Sequence[Outcome]) -> str:

@@ -108,7 +108,12 @@ class Load:
         self._latencies.append(latency)
         self._missing -= 1
         self._on_response(connection)
-        if self._missing == 0 and not self._finished.done():
+        if self._missing == 0:
+            self.finish()
+
+    def finish(self) -> None:
+        """End the load: all responses are there."""
+        if not self._finished.done():
             self._finished.set_result(None)
 
     def fail(self, reason: str) -> None:

@@ -40,12 +40,12 @@ async def run_command(env: Environment, *arguments: str, may_find: bool = False)
     process = await asyncio.create_subprocess_exec(
         *engage_command(*arguments), env=to_environment(env.settings), stdout=PIPE, stderr=STDOUT
     )
-    command_mib = postgres_mib = 0.0
+    command_mib = in_postgres = 0.0
     ending = asyncio.create_task(process.communicate())
     try:
         while not ending.done():
             command_mib = max(command_mib, _command_mib(process.pid))
-            postgres_mib = max(postgres_mib, _postgres_mib())
+            in_postgres = max(in_postgres, postgres_mib())
             await asyncio.wait([ending], timeout=SAMPLE_S)
     finally:
         if not ending.done():  # The benchmark takes too long, or was interrupted.
@@ -56,7 +56,7 @@ async def run_command(env: Environment, *arguments: str, may_find: bool = False)
     if code not in ((0, FOUND) if may_find else (0,)):
         name, said = " ".join(arguments[:2]), output.decode(errors="replace").strip()
         raise BenchmarkFailed(f"engage {name} ended with {code}: {said}")
-    return CommandRun(seconds, command_mib, postgres_mib)
+    return CommandRun(seconds, command_mib, in_postgres)
 
 
 def _command_mib(pid: int) -> float:
@@ -66,7 +66,8 @@ def _command_mib(pid: int) -> float:
     return 0.0
 
 
-def _postgres_mib() -> float:
+def postgres_mib() -> float:
+    """Return the memory of PostgreSQL's processes without what they share."""
     return (
         sum(
             _rss(each, private=True)

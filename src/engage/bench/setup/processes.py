@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -63,8 +63,10 @@ def baseline(env: Environment, module: str, port: int) -> ProcessSpec:
 
 
 @asynccontextmanager
-async def running(*specs: ProcessSpec) -> AsyncIterator[Supervisor]:
-    """Run processes while the context is open. Raises ProcessFailed, and BenchmarkFailed if one ended."""
+async def running(*specs: ProcessSpec, may_end: Collection[str] = ()) -> AsyncIterator[Supervisor]:
+    """Run processes while the context is open. Raises ProcessFailed, and BenchmarkFailed if one ended that is
+    not among those which `may_end`. Each that ended is started again.
+    """
     supervisor = Supervisor()
 
     async def start(spec: ProcessSpec) -> None:
@@ -74,7 +76,7 @@ async def running(*specs: ProcessSpec) -> AsyncIterator[Supervisor]:
         await start_all(*(start(spec) for spec in specs))
         yield supervisor
         for spec in specs:
-            if supervisor.exit_count(spec.name):
+            if supervisor.exit_count(spec.name) and spec.name not in may_end:
                 raise BenchmarkFailed(
                     f"{spec.name} ended during the measurement{tail(supervisor.child(spec.name))}"
                 )
