@@ -25,7 +25,7 @@ from engage.embedded.child_process import ChildProcess, ProcessSpec, engage_comm
 from engage.settings import Settings, to_environment
 from engage.torture.system import COMPILED
 from tests.support.eventually import LOOK_AGAIN_S, WITHIN_S, eventually
-from tests.support.haproxy import PROGRAM, haproxy, lives
+from tests.support.haproxy import PROGRAM, haproxy, is_live
 from tests.support.ports import HOST, server_port
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="haproxy is not installed")
@@ -51,7 +51,7 @@ async def _start(kind: str, settings: Settings, folder: Path) -> tuple[int, Chil
         directory=folder,
         # Each would compile all modules again where Python may not write beside them.
         environment=to_environment(replace(settings, **address)) | COMPILED,
-        ready=partial(lives, port),
+        ready=partial(is_live, port),
     )
     return port, await start(spec)
 

@@ -39,7 +39,7 @@ def _changed(text: str, pattern: str, by: str) -> str:
     return changed
 
 
-async def lives(port: int) -> bool:
+async def is_live(port: int) -> bool:
     """Ask for the liveness of what listens on a port. Cheap, because it is asked again and again."""
     try:
         reader, writer = await asyncio.open_connection(HOST, port)
@@ -68,7 +68,7 @@ async def haproxy(folder: Path, servers: Mapping[str, Sequence[int]]) -> AsyncIt
             command=[PROGRAM, "-db", "-f", str(file)],
             log=folder / "haproxy.log",
             directory=folder,
-            ready=partial(lives, port),
+            ready=partial(is_live, port),
         )
     )
     try:

@@ -1,4 +1,4 @@
-"""Where a process is that does not answer: the stack of each of its threads, in its log."""
+"""The stack of each thread of a process that does not answer, in its log."""
 
 import faulthandler
 import signal

@@ -43,9 +43,9 @@ class Screen:
             number = self._record.new_id()
             resumed = self._highest if self._rng.random() < 0.5 else None
             self._note(Opened(at=self._record.now(), member=self._member, socket=number, resumed=resumed))
-            if resumed is not None:
-                await socket.send(msgspec.json.encode({"type": "resume", "seq": resumed}))
             try:
+                if resumed is not None:
+                    await socket.send(msgspec.json.encode({"type": "resume", "seq": resumed}))
                 await self._read(socket, number, end)
             finally:
                 code = socket.close_code
