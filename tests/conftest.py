@@ -35,6 +35,7 @@ from engage.connections.cluster import open_servers
 from engage.connections.servers import Servers
 from engage.embedded.installation import running_servers
 from engage.embedded.valkey_cluster import Cluster, running_cluster
+from engage.runtime.garbage import collect_rarely
 from engage.settings import Settings
 from tests.support import (
     generated_cases,  # noqa: F401  # Sets hypothesis up.
@@ -89,6 +90,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=CASES,
         help="requests of tests/security/test_schemathesis.py; others each time where it is not the default",
     )
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage as the product's processes do: Python's own way takes much of the time of the tests."""
+    collect_rarely()
 
 
 @pytest.fixture(scope="session", autouse=True)
