@@ -43,6 +43,7 @@ from tests.support import (
 )
 from tests.support.clock import NOON, set_sandbox_clock
 from tests.support.patience import LONG, REAL, time_limits
+from tests.support.proofs import remembered_proofs
 
 if "faketime" in os.environ.get("LD_PRELOAD", ""):
     # libfaketime reads the C environment in every wait of every thread, and crashes if it grows meanwhile.
@@ -100,6 +101,12 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def patience() -> Iterator[None]:
     with time_limits(LONG):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def proofs() -> Iterator[None]:
+    with remembered_proofs():
         yield
 
 
