@@ -41,6 +41,7 @@ from tests.support import (
     generated_cases,  # noqa: F401  # Sets hypothesis up.
     raw_rows,
 )
+from tests.support.a_case_each import Case, a_case_each
 from tests.support.clock import NOON, set_sandbox_clock
 from tests.support.patience import LONG, REAL, time_limits
 from tests.support.proofs import remembered_proofs
@@ -91,6 +92,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=CASES,
         help="requests of tests/security/test_schemathesis.py; others each time where it is not the default",
     )
+    parser.addoption(
+        "--a-case-each",
+        action="store_true",
+        help="one case of each test, and those that are about times: for a second run on another day",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--a-case-each"):
+        chosen = a_case_each([case_of(item) for item in items])
+        config.hook.pytest_deselected(items=[i for i, kept in zip(items, chosen, strict=True) if not kept])
+        items[:] = [item for item, kept in zip(items, chosen, strict=True) if kept]
+
+
+def case_of(item: pytest.Item) -> Case:
+    test, _, _ = item.nodeid.partition("[")
+    callspec = getattr(item, "callspec", None)
+    return Case(test, {} if callspec is None else callspec.params)
 
 
 def pytest_collection_finish() -> None:

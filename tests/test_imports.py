@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
+from tests.support.reads_of_time import reads_of_time
+
 ROOT = Path(__file__).parents[1]
 ENGAGE = ROOT / "src" / "engage"
 SOURCES = [*sorted(ENGAGE.rglob("*.py")), *sorted((ROOT / "workers").rglob("*.py"))]
@@ -125,18 +127,6 @@ FLOWS_BOTTOM_UP = [
     *("campaigns", "backtests"),
     *("operators", "scheduled", "reads", "operations"),
 ]
-
-TIME_READERS = {
-    ("datetime", "now"),
-    ("datetime", "utcnow"),
-    ("datetime", "today"),
-    ("date", "today"),
-    ("time", "time"),
-    ("time", "time_ns"),
-    ("time", "clock_gettime"),
-    ("time", "clock_gettime_ns"),
-}
-
 
 # These decode what this installation wrote: files of its folder, rows, its own contract.
 OWN_TEXT = {
@@ -311,15 +301,7 @@ def _decodes(file: Path) -> bool:
 
 
 def test_time_is_read_in_one_place() -> None:
-    wrong = [
-        f"{file.relative_to(ROOT)}:{node.lineno} reads {node.value.id}.{node.attr}"
-        for file in SOURCES
-        if file != ENGAGE / "clock.py"
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and (node.value.id, node.attr) in TIME_READERS
-    ]
+    wrong = [found for file in SOURCES if file != ENGAGE / "clock.py" for found in reads_of_time(file)]
     assert wrong == []
     assert [str(found) for found in ALL if found.module == "time" and _takes_names(found)] == []
 
