@@ -23,7 +23,7 @@ class Case(Struct, frozen=True):
 
 
 def a_case_each(cases: Iterable[Case]) -> list[bool]:
-    """Whether each case is the first one of its test, or about times."""
+    """Choose the first case of each test, and those about times."""
     seen: set[str] = set()
     chosen = []
     for case in cases:
