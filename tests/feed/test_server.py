@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 from websockets.exceptions import InvalidStatus
 
+from engage.feed.connection import Connection
 from engage.feed.hub import SOCKETS_PER_MEMBER
 from engage.feed.messages import MESSAGE_BYTES
 from engage.signals.changes import topic
@@ -276,10 +277,9 @@ async def test_a_message_that_is_too_long_closes_the_connection(running: Running
 
 async def test_one_connection_too_many_closes_the_oldest(running: RunningFeed) -> None:
     async with AsyncExitStack() as open_:
-        oldest, *others = [
-            await open_.enter_async_context(running.client("m1")) for _ in range(SOCKETS_PER_MEMBER + 1)
-        ]
+        oldest = await open_.enter_async_context(running.client("m1"))
         await oldest.expect("snapshot", 1)
+        others = [await open_.enter_async_context(running.client("m1")) for _ in range(SOCKETS_PER_MEMBER)]
         assert await oldest.closed() == (1008, "too many connections")
         for client in others:
             await client.expect("snapshot", 1)
@@ -362,6 +362,31 @@ async def test_a_client_that_was_too_slow_gets_the_code(valkey: Redis, balances:
             await change_and_receive(running, quick)
             await eventually(lambda: running.closing() == 1)
             assert await slow.read_to_the_end() == (1013, "too slow")
+
+
+# Clients that are gone.
+
+
+async def test_a_client_that_answers_no_ping_is_closed(valkey: Redis, balances: Balances) -> None:
+    timeouts = replace(SHORT_TIMEOUTS, close_s=30)
+    async with running_feed(valkey, balances, timeouts=timeouts, keepalive_s=1) as running:
+        await running.ready()
+        async with running.client("m1") as gone:
+            await gone.expect("snapshot", 1)
+            gone.connection.transport.pause_reading()
+            await eventually(lambda: running.closing() == 1)
+            gone.connection.transport.resume_reading()
+            assert await gone.closed() == (1011, "keepalive ping timeout")
+
+
+async def test_a_pong_answers_a_ping(running: RunningFeed) -> None:
+    async with running.client("m1") as client:
+        await client.expect("snapshot", 1)
+        (connection,) = running.feed._hub._sockets
+        assert isinstance(connection, Connection)
+        connection.send_ping()
+        assert connection.awaits_pong
+        await eventually(lambda: not connection.awaits_pong)
 
 
 # Restarts and outages.

@@ -5,6 +5,7 @@ The hub passes events to the sessions of its sockets and performs the actions th
 
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil, floor
+from sys import intern
 from typing import Final, Protocol
 
 from engage import tracing
@@ -93,7 +94,8 @@ class Hub:
 
         It is closed at `until`, unless it has other credentials by then.
         """
-        member = (identity.program_id, identity.member_id)
+        # Each token has a text of its own for the program and the key that all of them name.
+        member = (intern(identity.program_id), identity.member_id)
         if socket.member is not None:
             self._renewed(socket, member, identity.key, until, now)
             return
@@ -118,7 +120,7 @@ class Hub:
 
     def _end_at(self, socket: Socket, key: str, until: float) -> None:
         self._forget_end(socket)
-        socket.key, socket.ends_in = key, ceil(until)
+        socket.key, socket.ends_in = intern(key), ceil(until)
         self._ending.setdefault(socket.ends_in, set()).add(socket)
 
     def _forget_end(self, socket: Socket) -> None:

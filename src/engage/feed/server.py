@@ -23,6 +23,7 @@ from engage.feed import messages
 from engage.feed.arrivals import Arrivals
 from engage.feed.connection import Connection
 from engage.feed.hub import Hub, Socket
+from engage.feed.keepalive import Keepalive
 from engage.feed.places import Places
 from engage.feed.reader import BalanceReader, ReadBalances
 from engage.feed.session import NOTHING, Actions, Member, Redeem, Timeouts
@@ -82,6 +83,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Limits of a feed process."""
 
     connections: int = 50_000
+    keepalive_s: int = KEEPALIVE_S
     timeouts: Timeouts = Timeouts()
 
 
@@ -111,6 +113,7 @@ class Feed:
         self._subscriptions = topics.subscriptions(deliver=self._deliver, activated=self._activated)
         self._arrivals = Arrivals()
         now = asyncio.get_running_loop().time()
+        self._keepalive: Keepalive[Connection] = Keepalive(limits.keepalive_s, now)
         self._hub = Hub(self._request_snapshot, now, left=self._subscriptions.unwatch)
         self._answering = {"valkey": False, "postgres": False}
         self._stopping = False
@@ -126,6 +129,7 @@ class Feed:
         credentials = _authorization(connection)
         connection.request, connection.response = _EMPTY_REQUEST, None
         connection.open_session(self._hub, self._limits.timeouts)
+        self._keepalive.add(connection, connection.loop.time())
         try:
             self._begin(connection, credentials)
             while True:
@@ -133,6 +137,7 @@ class Feed:
         except ConnectionClosed:
             pass
         finally:
+            self._keepalive.leave(connection)
             self._hub.ended(connection)
 
     def _begin(self, connection: Connection, credentials: list[str]) -> None:
@@ -277,6 +282,8 @@ class Feed:
     async def _tick(self) -> None:
         now = asyncio.get_running_loop().time()
         self._hub.tick(now)
+        for silent in self._keepalive.tick(now):
+            self._hub.perform(silent, silent.session.silent(now))
         for socket in self._arrivals.overdue(now):
             self._reader.request_snapshot(socket)
 
@@ -350,8 +357,7 @@ async def open_feed(
         max_size=messages.MESSAGE_BYTES,
         max_queue=RECEIVED_FRAMES,
         write_limit=BUFFER_BYTES,
-        ping_interval=KEEPALIVE_S,
-        ping_timeout=KEEPALIVE_S,
+        ping_interval=None,
         logger=_quiet_logger(),
     )
     feed.port = next(iter(server.sockets)).getsockname()[1]

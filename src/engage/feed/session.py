@@ -16,6 +16,7 @@ from engage.feed.messages import Auth, Incoming, Ping, Resume
 
 UNAUTHORIZED: Final = 3000
 POLICY: Final = 1008
+INTERNAL_ERROR: Final = 1011
 RESTARTING: Final = 1012
 TRY_LATER: Final = 1013
 
@@ -227,6 +228,10 @@ class Session:
     def credentials_ended(self, reason: str, now: float) -> Actions:
         """The token has ended and no new credentials have come, or its key was withdrawn."""
         return self._close(UNAUTHORIZED, reason, now)
+
+    def silent(self, now: float) -> Actions:
+        """The client has not answered a ping."""
+        return self._close(INTERNAL_ERROR, "keepalive ping timeout", now)
 
     def displaced(self, now: float) -> Actions:
         """The member has opened too many connections, and this is the oldest."""
