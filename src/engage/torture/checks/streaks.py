@@ -72,9 +72,11 @@ def _home_screens(evidence: Evidence, tapped: dict[str, dict[date, str]]) -> Ite
             continue
         fold = lengths(tapped.get(member, {}))
         zone = ZoneInfo(evidence.zones[member])
-        possible = {
-            _shown(fold, at.astimezone(zone)) for at in _bounds(evidence, exchange.sent.at, exchange.ended)
-        }
+        first, last_day = (
+            at.astimezone(zone).date() for at in _bounds(evidence, exchange.sent.at, exchange.ended)
+        )
+        # While the clock is advanced it shows times between.
+        possible = {_shown(fold, first + ONE_DAY * n) for n in range((last_day - first).days + 1)}
         if exchange.answer["streak"]["days"] not in possible:
             text = f"{member}: {exchange.answer['streak']['days']} days are shown, and {possible} are right"
             yield Broken(STREAK, (exchange.id,), text)
@@ -84,6 +86,5 @@ def _bounds(evidence: Evidence, began: float, ended: float) -> tuple[datetime, d
     return evidence.timeline.earliest(began) - SLACK, evidence.timeline.latest(ended) + SLACK
 
 
-def _shown(fold: dict[date, int], now: datetime) -> int:
-    today = now.date()
+def _shown(fold: dict[date, int], today: date) -> int:
     return fold.get(today) or fold.get(today - ONE_DAY) or 0
