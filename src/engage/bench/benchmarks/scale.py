@@ -16,9 +16,9 @@ from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure, median, spread
 from engage.bench.setup import processes
 from engage.bench.setup.constants import COUNTRY, HOME, TAPS, TASKS
+from engage.bench.setup.disk_space import check_space
 from engage.bench.setup.environment import Environment, open_environment
 from engage.bench.setup.members import add_pending_credits
-from engage.bench.setup.room import check_room
 from engage.bench.setup.scale_program import QUIZ, RIGHT, SCALE
 from engage.bench.setup.scale_site import PREFIX, Site, fill, open_site, record_read_s, timed
 from engage.bench.sizes import Sizes
@@ -65,7 +65,7 @@ async def run(env: Environment) -> list[Figure]:
     populations = sorted(set(env.sizes.population))
     if env.sizes.visits * env.sizes.rounds > populations[0]:
         raise BenchmarkFailed(f"{populations[0]:,} members are too few for visits by another one each time")
-    env.report(f"scale: {check_room(env.folder.path, populations, env.sizes.credits_each)}")
+    env.report(f"scale: {check_space(env.folder.path, populations, env.sizes.credits_each)}")
     async with AsyncExitStack() as stack:
         sites = []
         for size in populations:

@@ -55,7 +55,7 @@ class Site(Struct, frozen=True):
 
 
 class Minute(Struct, frozen=True):
-    """What was measured in a minute, or in a shorter part of a short soak."""
+    """Figures in a minute, or in a shorter part of a short soak."""
 
     visits: VisitsMade
     mib: dict[str, float]

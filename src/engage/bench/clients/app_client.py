@@ -78,7 +78,7 @@ class State(Struct, frozen=True, array_like=True):
 
 
 class States(Struct, frozen=True):
-    """What apps show, by member number, and how often one was lost."""
+    """The messages that apps show, by member number, and how often one was lost."""
 
     of: dict[int, State]
     lost: int

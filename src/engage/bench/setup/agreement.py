@@ -1,4 +1,4 @@
-"""Whether apps show what the ledger says."""
+"""Compare what apps show with what the ledger says."""
 
 import asyncio
 import time

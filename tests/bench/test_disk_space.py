@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engage.bench.errors import BenchmarkFailed
-from engage.bench.setup.room import check_room, needed_bytes
+from engage.bench.setup.disk_space import check_space, needed_bytes
 
 POPULATIONS = (10_000, 1_000_000)
 
@@ -17,11 +17,11 @@ def test_what_does_not_fit_is_refused_with_what_would_fit(
     free = needed_bytes(POPULATIONS, 7)
     usage = shutil.disk_usage(tmp_path)._replace(free=free)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert "GB free" in check_room(tmp_path, POPULATIONS, 7)
+    assert "GB free" in check_space(tmp_path, POPULATIONS, 7)
     with pytest.raises(BenchmarkFailed, match="there is room for 7 credits each"):
-        check_room(tmp_path, POPULATIONS, 8)
+        check_space(tmp_path, POPULATIONS, 8)
 
 
 def test_more_members_than_the_disk_holds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkFailed, match="no room for 10,000,000,000,000 members"):
-        check_room(tmp_path, (10_000_000_000_000,), 1)
+        check_space(tmp_path, (10_000_000_000_000,), 1)

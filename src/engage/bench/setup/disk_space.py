@@ -1,4 +1,4 @@
-"""The room on the disk that very many members and credits need."""
+"""Space on the disk that very many members and credits need."""
 
 import shutil
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def needed_bytes(populations: Sequence[int], credits_each: int) -> int:
     )
 
 
-def check_room(folder: Path, populations: Sequence[int], credits_each: int) -> str:
+def check_space(folder: Path, populations: Sequence[int], credits_each: int) -> str:
     """Say what is needed and what is free. Raises BenchmarkFailed, which says how far the disk goes."""
     free, needed = shutil.disk_usage(folder).free, needed_bytes(populations, credits_each)
     sizes = f"{needed / 1e9:,.0f} GB are needed, and {free / 1e9:,.0f} GB free"
