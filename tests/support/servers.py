@@ -35,9 +35,9 @@ class Server:
             self._running = None
 
     async def kill(self) -> None:
+        """Kill the server, and what outlives it, as its supervisor does: a new one needs its memory."""
         if self._running is not None:
-            self._running.kill()
-            await self._running.wait()
+            await self._running.end()
             self._running = None
 
     @contextmanager
