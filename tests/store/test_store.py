@@ -242,13 +242,15 @@ async def test_an_id_belongs_to_one_event(
         assert taken.value.ids == {("p", "e-1")}
 
 
-async def test_the_sandboxs_clock_is_shared(db: AsyncEngine) -> None:
+async def test_the_sandboxs_clock_is_shared_and_never_set_back(db: AsyncEngine) -> None:
     async with transaction(db) as conn:
         await conn.execute(text("DELETE FROM sandbox_clock"))
         assert await sandbox_clock.read(conn) == timedelta()
         for ahead in (timedelta(days=400, microseconds=7), timedelta(days=401)):
-            await sandbox_clock.set_ahead(conn, ahead)
+            assert await sandbox_clock.advance_to(conn, ahead) == ahead
             assert await sandbox_clock.read(conn) == ahead
+        assert await sandbox_clock.advance_to(conn, timedelta(days=1)) == timedelta(days=401)
+        assert await sandbox_clock.read(conn) == timedelta(days=401)
 
 
 async def test_unpublished_changes_go_to_one_worker_each(db: AsyncEngine) -> None:

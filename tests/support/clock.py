@@ -3,11 +3,12 @@
 import time
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import text
+
 from engage.clock import Clock, MachineClock, machine_time
 from engage.runtime.database import open_database, transaction
 from engage.runtime.services import Services
 from engage.settings import Settings
-from engage.store import sandbox_clock
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)  # A Saturday.
 
@@ -19,6 +20,12 @@ FIVE_MINUTES = timedelta(minutes=5)
 
 # What a statement may decide by, for tests whose time has nothing to do with the database's: any time.
 UNBOUNDED = timedelta(days=100_000)
+
+
+# engage itself only advances the clock.
+_SET = text("""
+INSERT INTO sandbox_clock (ahead) VALUES (:ahead) ON CONFLICT (one) DO UPDATE SET ahead = excluded.ahead
+""")
 
 
 class DetachedClock(Clock):
@@ -60,7 +67,7 @@ async def set_sandbox_clock(settings: Settings, at: datetime = NOON) -> None:
     db = open_database(settings.database_url, pool_size=1)
     try:
         async with transaction(db) as conn:
-            await sandbox_clock.set_ahead(conn, at - machine_time())
+            await conn.execute(_SET, {"ahead": at - machine_time()})
     finally:
         await db.dispose()
 

@@ -19,14 +19,6 @@ async def begin(conn: AsyncConnection) -> None:
     await conn.execute(insert(sandbox_clock).values(ahead=timedelta()).on_conflict_do_nothing())
 
 
-async def set_ahead(conn: AsyncConnection, ahead: timedelta) -> None:
-    await conn.execute(
-        insert(sandbox_clock)
-        .values(ahead=ahead)
-        .on_conflict_do_update(index_elements=["one"], set_={"ahead": ahead})
-    )
-
-
 async def advance_to(conn: AsyncConnection, ahead: timedelta) -> timedelta:
     """Set the clock ahead, unless another process has set it further; return how far it is."""
     statement = insert(sandbox_clock).values(ahead=ahead)
