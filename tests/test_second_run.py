@@ -39,6 +39,15 @@ def test_a_case_that_is_about_a_time_is_chosen(value: object) -> None:
     assert a_case_each(cases) == [True, True]
 
 
+def test_values_nested_deeper_than_calls_can_be_are_searched() -> None:
+    deep: object = "a"
+    deep_and_late: object = "2026-02-28"
+    for _ in range(100_000):
+        deep, deep_and_late = [deep], [deep_and_late]
+    cases = [Case("f.py::test_a", {"value": value}) for value in ("a", deep, deep_and_late)]
+    assert a_case_each(cases) == [True, False, True]
+
+
 @pytest.mark.parametrize("folder", OF_PURE_CODE)
 def test_tests_of_pure_code_read_no_time(folder: str) -> None:
     files = sorted((TESTS / folder).rglob("*.py"))

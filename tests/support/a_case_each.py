@@ -33,17 +33,20 @@ def a_case_each(cases: Iterable[Case]) -> list[bool]:
 
 
 def _is_about_time(value: object) -> bool:
-    match value:
-        case date() | time() | timedelta() | tzinfo():
-            return True
-        case str():
-            return _DATE_OR_DURATION.search(value) is not None or value in _zones()
-        case list() | tuple() | set() | frozenset():
-            return any(map(_is_about_time, value))
-        case dict():
-            return any(map(_is_about_time, value.values()))
-        case Struct():
-            return any(_is_about_time(getattr(value, name)) for name in value.__struct_fields__)
+    """Search a value to any depth: cases of deep bodies nest further than Python calls."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case date() | time() | timedelta() | tzinfo():
+                return True
+            case str() as text if _DATE_OR_DURATION.search(text) or text in _zones():
+                return True
+            case list() | tuple() | set() | frozenset() as values:
+                waiting.extend(values)
+            case dict() as mapping:
+                waiting.extend(mapping.values())
+            case Struct() as struct:
+                waiting.extend(getattr(struct, name) for name in struct.__struct_fields__)
     return False
 
 
