@@ -34,9 +34,15 @@ async def test_a_problem_has_the_trace_id_of_the_request(api: Calling) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     answer = await api.nobody.get("/v1/me", traceparent=f"00-{trace}-00f067aa0ba902b7-01")
     assert answer.json()["trace_id"] == trace
-    own = {(await api.nobody.get("/v1/me", traceparent="00-zz")).json()["trace_id"] for _ in range(2)}
-    assert len(own) == 2
-    assert trace not in own
+    invalid = (
+        "00-zz",
+        f"00-{'0' * 32}-00f067aa0ba902b7-01",
+        f"00-{trace}-{'0' * 16}-01",
+        f"ff-{trace}-00f067aa0ba902b7-01",
+    )
+    own = {(await api.nobody.get("/v1/me", traceparent=parent)).json()["trace_id"] for parent in invalid}
+    assert len(own) == len(invalid)
+    assert own.isdisjoint({trace, "0" * 32})
 
 
 async def test_a_bug_is_logged_with_its_trace_id_and_its_details_are_not_shown(

@@ -32,7 +32,8 @@ from engage.messages.refusals import refusal_message
 BODY_BYTES = 64 * 1024
 TYPE_PREFIX = "/problems/"
 
-_TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+# Ids of zeros and the version ff are not valid.
+_TRACE_PARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 log = structlog.get_logger()
 
