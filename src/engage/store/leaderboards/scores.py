@@ -78,6 +78,7 @@ WHERE (s.score, s.reached_at) IS DISTINCT FROM (excluded.score, excluded.reached
   AND (s.score > 0 OR excluded.score > 0)"""
 
 # A row appears with the first score, and changes only while its period is open: the periods are locked.
+# `OFFSET 0`: a row is looked up by its key. A plan for a small table would read the whole one into a hash.
 _COUNT = text(f"""
 INSERT INTO board_scores AS s (program_id, member_id, board_id, period, score, reached_at)
 SELECT k.program_id, k.member_id, k.board_id, k.period, coalesce(f.score, 0), coalesce(f.reached_at, :now)
@@ -92,6 +93,7 @@ WHERE f.score > 0 OR EXISTS (
     SELECT FROM board_scores o
     WHERE o.program_id = k.program_id AND o.board_id = k.board_id AND o.period = k.period
       AND o.member_id = k.member_id
+    OFFSET 0
 )
 ORDER BY k.program_id COLLATE "C", k.board_id COLLATE "C", k.period COLLATE "C", k.member_id COLLATE "C"
 {_CHANGE}
@@ -105,6 +107,7 @@ WHERE a.score > 0 OR EXISTS (
     SELECT FROM board_scores o
     WHERE o.program_id = a.program_id AND o.board_id = a.board_id AND o.period = a.period
       AND o.member_id = a.member_id
+    OFFSET 0
 )
 ORDER BY a.program_id COLLATE "C", a.board_id COLLATE "C", a.period COLLATE "C", a.member_id COLLATE "C"
 {_CHANGE}
