@@ -35,7 +35,7 @@ _NEW = Batch(
     *("n", members, "program_id", "member_id", "country", "kind", "birth_date", "person_hash", "phone"),
     "referral_code",
 )
-_REHASHED = Batch("k", members, "member_id", "person_hash", earlier="bytea")
+_REHASHED = Batch("k", members, "program_id", "member_id", "person_hash", earlier="bytea")
 _NEW_CARDS = Batch("c", card_numbers, "program_id", "card_number", "member_id")
 
 _READ_MEMBERS = text(f"""
@@ -70,17 +70,19 @@ ON CONFLICT DO NOTHING
 
 
 # Of two members whose references have one form, and who joined before forms were compared, one gets its hash.
+# The program is a column of the batch: with one value for all rows, the plan for a table without statistics
+# reads all members of the program.
 _REHASH = text(f"""
 UPDATE members m SET person_hash = k.person_hash
 FROM (
     SELECT DISTINCT ON (k.person_hash) k.*
     FROM {_REHASHED} JOIN members e
-        ON e.program_id = :program_id AND e.member_id = k.member_id AND e.person_hash = k.earlier
+        ON e.program_id = k.program_id AND e.member_id = k.member_id AND e.person_hash = k.earlier
     ORDER BY k.person_hash, k.member_id
 ) k
-WHERE m.program_id = :program_id AND m.member_id = k.member_id AND m.person_hash = k.earlier
+WHERE m.program_id = k.program_id AND m.member_id = k.member_id AND m.person_hash = k.earlier
   AND NOT EXISTS (
-      SELECT FROM members o WHERE o.person_hash = k.person_hash AND o.program_id = :program_id
+      SELECT FROM members o WHERE o.person_hash = k.person_hash AND o.program_id = k.program_id
   )
 """)  # noqa: S608
 
@@ -134,9 +136,9 @@ async def rehash_persons(conn: AsyncConnection, program_id: str, brought: Sequen
     """
     await lock_persons(conn, brought)
     rows = [
-        (member.member_id, member.person_hash, earlier)
+        (program_id, member.member_id, member.person_hash, earlier)
         for member in brought
         for earlier in member.earlier_hashes
     ]
     if rows:
-        await conn.execute(_REHASH, {"program_id": program_id} | _REHASHED.of(rows))
+        await conn.execute(_REHASH, _REHASHED.of(rows))
