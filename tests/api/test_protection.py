@@ -113,7 +113,8 @@ async def test_an_operator_decides_about_all_members_of_a_device_at_once(api: Ca
     assert (rejected.json()["kind"], rejected.json()["reason"]) == ("rejected", "one person")
     again = await api.operator.post(f"{path}/reject", REASON, idempotency_key=f"{found['id']}-1")
     assert again.json() == rejected.json()
-    problem(await api.operator.post(f"{path}/reject", REASON), 409, "wrong_state")
+    refused = problem(await api.operator.post(f"{path}/reject", REASON), 409, "wrong_state")
+    assert refused["state"] == "rejected"
     state = (await api.operator.get(path)).json()["suspicion"]
     assert (state["state"], state["points"]) == ("rejected", 0)
     undone = await api.operator.post(f"{path}/undo", {"reason": "a school"})

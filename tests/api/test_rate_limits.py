@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from zlib import crc32
 
 import httpx
 import pytest
@@ -119,6 +120,42 @@ async def test_a_network_without_good_credentials_has_a_quota(api: Calling) -> N
     limited(await api.nobody.get("/v1/schemas/program.json", **from_there), "network")
     problem(await stranger.get("/v1/me", x_forwarded_for="9.9.8.9"), 401, "unauthorized")
     assert (await member.get("/v1/me", **from_there)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/nope", 404),
+        ("GET", "/v1//me", 404),
+        ("OPTIONS", "/v1/nope", 404),
+        ("DELETE", "/v1/me/credits", 405),
+        ("GET", "/v1/me/credits?limit=zz", 400),
+    ],
+)
+async def test_requests_refused_before_their_credentials_count_for_the_network(
+    api: Calling, method: str, path: str, status: int
+) -> None:
+    member = await api.joined()
+    # A network of this case alone: Valkey remembers for hours what it has used.
+    headers = {"x-forwarded-for": f"8.8.{crc32(method.encode()) % 256}.{crc32(path.encode()) % 256}"}
+
+    async def ask(authorization: str) -> httpx.Response:
+        return await api.client.request(method, path, headers=headers | {"authorization": authorization})
+
+    for left in range(QUOTA - 1, -1, -1):
+        answer = await ask("Bearer nobody")
+        assert answer.status_code == status
+        assert re.fullmatch(rf'"network";r={left};t=\d+', answer.headers["ratelimit"])
+    for authorization in ("Bearer nobody", member._headers["authorization"]):
+        limited(await ask(authorization), "network")
+    assert (await member.get("/v1/me")).status_code == 200
+
+
+async def test_refused_requests_to_the_sandbox_are_not_charged(api: Calling) -> None:
+    for _ in range(QUOTA + 1):
+        answer = await api.nobody.post("/v1/sandbox/members", {"country": 1}, x_forwarded_for="8.9.9.9")
+        assert problem(answer, 400, "invalid_request")
+        assert "ratelimit" not in answer.headers
 
 
 async def test_private_networks_have_no_quota(api: Calling) -> None:

@@ -71,6 +71,16 @@ def test_points_that_were_taken_back_are_in_no_budget(written: Written) -> None:
     assert written.found(campaigns.campaigns_keep_to_their_documents) == []
 
 
+@pytest.mark.parametrize(("points", "is_broken"), [(5, False), (4, True)])
+def test_what_a_survivor_has_of_a_merged_member_is_granted_once(points: int, is_broken: bool) -> None:
+    written = Written()
+    written.send("createCampaign", body=DOCUMENT | {"budget": {"points": points, "count": 1}}, status=201)
+    base = tap_credit(21)
+    for member_id in (MEMBER, "m-2"):
+        written.books.credits.extend(replace(each, member_id=member_id) for each in (base, boosted(base)))
+    assert bool(written.found(campaigns.campaigns_keep_to_their_documents)) is is_broken
+
+
 def erase(written: Written, status: int | None = 200) -> None:
     written.send("eraseMember", "DELETE", f"/v1/admin/members/{MEMBER}?program=torture", status=status)
 

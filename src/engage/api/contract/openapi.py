@@ -17,7 +17,7 @@ from litestar.routes import HTTPRoute
 
 from engage import yaml_text
 from engage.api.contract.schemas import Schemas, ref
-from engage.api.http.operation import Contract, Repeat, contract_of
+from engage.api.http.operation import UNLIMITED, Contract, Repeat, contract_of
 from engage.api.http.problems import TYPE_PREFIX, Problem
 from engage.domain.refusals import Code, RequestKind, UseCase, codes_of
 from engage.messages.catalogue import LANGUAGES
@@ -227,7 +227,7 @@ def _occasions(operation: Document, known: Contract) -> Iterator[UseCase | Reque
 
 
 def _is_limited(operation: Document) -> bool:
-    return not {"Health", "Sandbox"} & set(operation["tags"])
+    return UNLIMITED.isdisjoint(operation["tags"])
 
 
 _LIMIT_HEADERS: Final = {

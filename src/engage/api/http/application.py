@@ -47,7 +47,7 @@ class Application(Litestar):
         if scope["type"] == ScopeType.HTTP:
             scope["app"] = scope["litestar_app"] = self
             if _is_another_spelling(scope) or scope["method"] == "OPTIONS":
-                await self._without_handler(scope).send(scope, receive, send)
+                await self._without_handler(scope).send(scope, receive, with_limit_headers(scope, send))
                 return
             if scope["method"] == "HEAD":
                 scope, send = {**scope, "method": "GET"}, _without_body(send)

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 from typing import Any, Final, Self
 
-from litestar.handlers import BaseRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
 from litestar.types import Scope
 from msgspec import Struct
 
@@ -14,6 +14,9 @@ MEMBER: Final[dict[str, list[str]]] = {"member": []}
 SHOP: Final[dict[str, list[str]]] = {"shop": []}
 OPERATOR: Final[dict[str, list[str]]] = {"operator": []}
 APPROVER: Final[dict[str, list[str]]] = {"approver": []}
+
+# The tags of operations without rate limits.
+UNLIMITED: Final = frozenset({"Health", "Sandbox"})
 
 
 class Repeat(Enum):
@@ -65,3 +68,9 @@ def operation_of(scope: Scope) -> str:
     """Name the operation of a request, for its path holds ids. Empty where it has none."""
     handler: Any = scope.get("route_handler")
     return "" if handler is None else str(handler.operation_id or handler.handler_name)
+
+
+def tags_of(scope: Scope) -> frozenset[str]:
+    """Read the tags of the operation of a request. Empty where it has none."""
+    handler = scope.get("route_handler")
+    return frozenset(handler.resolve_tags()) if isinstance(handler, HTTPRouteHandler) else frozenset()

@@ -22,6 +22,7 @@ from engage import tracing
 from engage.api.http.answers import SAFE, Answer, Headers, encode
 from engage.api.http.languages import negotiate
 from engage.api.http.operation import operation_of
+from engage.api.http.rate_limits import charge_refused
 from engage.domain.document import decoding
 from engage.domain.document.errors import Problem as DocumentProblem
 from engage.domain.document.errors import shown
@@ -82,6 +83,8 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Answer[Prob
     """Answer an exception raised by a handler, or before there is a handler."""
     trace_id = _trace_id(request.scope)
     refusal = _refusal(request, error)
+    if refusal is not None and refusal.status < 500:
+        refusal = charge_refused(request.scope, refusal)
     facts: dict[str, object] = {"trace_id": trace_id, "operation": operation_of(request.scope)}
     if refusal is None:
         log.error("a request failed", exc_info=error, **facts)

@@ -15,6 +15,7 @@ from litestar.types import Scope
 
 from engage.api.http.answers import Headers
 from engage.api.http.context import Api, api_of
+from engage.api.http.operation import UNLIMITED, tags_of
 from engage.domain.identity import Identity
 from engage.domain.refusals import Code, Refusal
 from engage.runtime.rate_limits import Charge, Policy, Standing, retry_after_s
@@ -56,6 +57,20 @@ def charge_stranger(api: Api, scope: Scope) -> None:
     network = api.services.origins.public_network(peer, scope["headers"])
     if network is not None:
         _charge(api, scope, [Charge(api.services.limits.network, network.hex())])
+
+
+def charge_refused(scope: Scope, refusal: Refusal) -> Refusal:
+    """Charge the network for a request that was refused before its credentials were looked at.
+
+    Returns the refusal, or rate_limited in its place. Health checks and the sandbox have no limits.
+    """
+    if _STANDINGS in scope or tags_of(scope) & UNLIMITED:
+        return refusal
+    try:
+        charge_stranger(api_of(scope), scope)
+    except Refusal as limited:
+        return limited
+    return refusal
 
 
 def open_to_everybody(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:

@@ -112,7 +112,12 @@ class Code(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", 415, {_R.OF_SANDBOX_WITH_BODY}
     REQUEST_TIMEOUT = "request_timeout", 408, {_R.WITH_BODY}
     BODY_TOO_LARGE = "body_too_large", 413, {_R.WITH_BODY}, {"limit_bytes": 65_536}
-    RATE_LIMITED = "rate_limited", 429, {_R.LIMITED}, {"policy": "member", "retry_after_s": 1}
+    RATE_LIMITED = (
+        "rate_limited",
+        429,
+        {_R.LIMITED, _R.OF_NO_OPERATION},
+        {"policy": "member", "retry_after_s": 1},
+    )
     INTERNAL_ERROR = "internal_error", 500, {_R.ANY}
     UNAVAILABLE = "unavailable", 503, {_R.USING_SERVICES}, {"part": "postgres", "retry_after_s": 1}
     REQUEST_IN_FLIGHT = "request_in_flight", 409, {_R.COVERED_BY_KEY}, {"retry_after_s": 1}

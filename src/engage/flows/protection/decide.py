@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -20,9 +20,6 @@ from engage.store import audit_log
 from engage.store.audit_log import AuditEntry
 from engage.store.protection import decisions as store
 from engage.store.protection.decisions import Decision
-
-# Nothing is left to decide: all of it is decided or was never there.
-NOTHING_OPEN: Final = "closed"
 
 # The part that an operator may have in a decision: asking for it, approving what was asked for, or either.
 Part = Literal["first", "second", "either"]
@@ -71,7 +68,7 @@ async def decide(
         else:
             await store.add_decision(conn, decision)
         if decision.kind != "requested" and not await store.decide_open(conn, decision):
-            raise Refusal(Code.WRONG_STATE, state=NOTHING_OPEN)
+            raise Refusal(Code.WRONG_STATE, state="ended" if newest is None else newest.kind)
         await _log(conn, decision, decision.kind, operator, reason, now=now)
         return decision
 

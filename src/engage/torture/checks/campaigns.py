@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import UUID
 
 from engage.torture.checks.books import Credit
 from engage.torture.checks.broken import Broken
@@ -38,16 +39,21 @@ def _began(document: dict[str, Any], field: str) -> datetime:
 
 
 def _over(id_: str, budget: dict[str, int], credits: list[Credit], closed: set[str]) -> Iterator[Broken]:
-    """A survivor of a merger has what both had."""
+    """Compare sums with a budget.
+
+    A survivor of a merger has what both had, in copies under the same ids, and what was active of the merged
+    member's stays beside its copy.
+    """
     kept = [credit for credit in credits if credit.kept and credit.state != "reversed"]
+    granted: defaultdict[UUID, int] = defaultdict(int)
     by_member: defaultdict[str, int] = defaultdict(int)
     for credit in kept:
-        if credit.member_id in closed:
-            continue
-        by_member[credit.member_id] += credit.kept
+        granted[credit.id] = max(granted[credit.id], credit.kept)
+        if credit.member_id not in closed:
+            by_member[credit.member_id] += credit.kept
     sums = {
-        "points": sum(credit.kept for credit in kept),
-        "count": len(kept),
+        "points": sum(granted.values()),
+        "count": len(granted),
         "points_per_member": max(by_member.values(), default=0),
     }
     for name, most in budget.items():
