@@ -16,6 +16,7 @@ from engage.torture.faults import FAULTS
 from engage.torture.kinds import CLOCK_OFF_S, KINDS
 from engage.torture.parts import APIS, POSTGRES, PROCESSES, QUEUE, SERVERS, STATE
 from engage.torture.plan import Step
+from engage.torture.record import Record
 from engage.torture.recovery import Probe
 from engage.torture.run import installation_folder
 from engage.torture.system import System, open_system
@@ -44,7 +45,7 @@ class Installation:
         return await asyncpg.connect(host="127.0.0.1", port=port, user="postgres", database=name, timeout=10)
 
     async def live(self) -> None:
-        recovery = await Probe(self.system).until_live(asyncio.get_running_loop().time())
+        recovery = await Probe(self.system, Record()).until_live(asyncio.get_running_loop().time())
         assert not recovery.missing, recovery
 
 

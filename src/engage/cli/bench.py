@@ -18,6 +18,7 @@ from engage.bench.figures import Figure, as_json
 from engage.bench.machine import Machine, describe
 from engage.bench.sizes import Sizes
 from engage.bench.suite import BENCHMARKS, Outcome, measure
+from engage.cli.options import Range
 from engage.cli.screen import Screen
 from engage.clock import machine_time
 
@@ -69,7 +70,7 @@ def _size_options(command: Callable[..., Any]) -> Callable[..., Any]:
     defaults = Sizes()
     for name, line in reversed(SIZES.items()):
         default = getattr(defaults, name)
-        kind = click.FloatRange(min=0) if isinstance(default, float) else click.IntRange(min=1)
+        kind = Range(min=0) if isinstance(default, float) else click.IntRange(min=1)
         flag = "--" + name.replace("_", "-")
         option = click.option(
             flag,

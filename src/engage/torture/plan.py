@@ -46,13 +46,15 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def make_plan(seed: int, *, minutes: float, faults: Sequence[str] = ()) -> Plan:
-    """Return a plan of the named faults, or of all. Each comes before any of them comes again."""
+    """Return a plan of the named faults, or of all. Each comes before any of them comes again. However short
+    it is, it has a round.
+    """
     rng = random.Random(seed)  # noqa: S311 - to be repeated.
-    kinds = [KINDS[name] for name in sorted(faults or KINDS)]
+    kinds = [KINDS[name] for name in sorted(set(faults) or KINDS)]
     seconds = minutes * 60
     coming = _each_in_turn(rng, kinds)
     steps: list[Step] = []
-    for number in range(int(seconds / PAUSE_S)):
+    for number in range(max(1, int(seconds / PAUSE_S))):
         first = _step(rng, next(coming), number, 0.0)
         steps.append(first)
         if first.length_s and rng.randrange(10) < DOUBLE_OF_TEN:

@@ -6,7 +6,9 @@ import httpx
 
 from engage.flows.operations.rebuild import rebuild
 from engage.runtime.services import open_services
+from engage.torture.asking import open_client
 from engage.torture.checks import Broken
+from engage.torture.record import Record
 from engage.torture.system import System
 
 MEMBERS = 100
@@ -17,19 +19,19 @@ SOME = f"SELECT program_id, member_id FROM members ORDER BY md5(member_id) LIMIT
 Decisions = dict[tuple[str, str], tuple[int, str]]
 
 
-async def decides_equally(system: System) -> list[Broken]:
+async def decides_equally(system: System, record: Record) -> list[Broken]:
     """Let members tap twice, rebuild, and let them tap again: the second and the third answer are equal."""
     connection = await system.connect()
     try:
         members = [(row[0], row[1]) for row in await connection.fetch(SOME)]
     finally:
         connection.terminate()
-    await _tap(system, members)
-    before = await _tap(system, members)
+    await _tap(system, record, members)
+    before = await _tap(system, record, members)
     async with open_services(system.settings, command_timeout_s=None) as services:
         await services.follow_clock()
         await rebuild(services)
-    after = await _tap(system, members)
+    after = await _tap(system, record, members)
     return [
         Broken("a rebuild decides equally", (), f"{member}: {before[member]} before, {after[member]} after")
         for member in members
@@ -37,7 +39,7 @@ async def decides_equally(system: System) -> list[Broken]:
     ]
 
 
-async def _tap(system: System, members: list[tuple[str, str]]) -> Decisions:
+async def _tap(system: System, record: Record, members: list[tuple[str, str]]) -> Decisions:
     """Return status and code of each member's tap, with the time of the next one."""
     answers: Decisions = {}
     gate = asyncio.Semaphore(AT_ONCE)
@@ -54,6 +56,7 @@ async def _tap(system: System, members: list[tuple[str, str]]) -> Decisions:
             body = answer.json()
             answers[program, member] = answer.status_code, f"{body.get('code')} {body.get('next_tap_at')}"
 
-    async with httpx.AsyncClient(base_url=system.endpoints.apis[0], timeout=ANSWER_S) as client:
+    api = system.endpoints.apis[0]
+    async with open_client(record, "rebuild", base_url=api, timeout_s=ANSWER_S) as client:
         await asyncio.gather(*(tap(client, *member) for member in members))
     return answers

@@ -1,19 +1,24 @@
 """Requests and answers in order: the only evidence that the checks have of promises made."""
 
 import time
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 from msgspec import Struct
+
+KEPT_HEADERS: Final = ("content-type", "retry-after", "idempotency-replayed", "etag")
+KEPT_BODY: Final = 1_000
 
 
 class Sent(Struct, frozen=True, kw_only=True, tag=True):
     """A request. `at` is monotonic, in seconds. `repeat_of`: the request that this repeats, word for word.
 
-    `operation`: its id in the OpenAPI. `api`: the number of the API that it went to.
+    `operation`: its id in the OpenAPI; empty in a request of torture itself, and in a connection to the feed,
+    which are noted where they failed. `api`: the number of the API that it went to.
     """
 
     id: int
@@ -37,6 +42,12 @@ class Answered(Struct, frozen=True, kw_only=True, tag=True):
     status: int
     headers: dict[str, str]
     body: Any
+
+    @property
+    def is_server_error(self) -> bool:
+        """True for a 5xx, but for a 503 that says when to ask again."""
+        is_outage = self.status == 503 and self.headers.get("retry-after", "").isdigit()
+        return self.status >= 500 and not is_outage
 
 
 class Lost(Struct, frozen=True, kw_only=True, tag=True):
@@ -105,6 +116,28 @@ class Record:
         self.lines.append(line)
         if self._file is not None:
             self._file.write(self._encoder.encode(line) + b"\n")
+
+    def note_failure(
+        self,
+        asker: str,
+        request: tuple[str, str],
+        began: float,
+        status: int,
+        headers: Mapping[str, str],
+        body: str,
+    ) -> None:
+        """Add a request (method, path) and its answer, if that is a server error."""
+        answered = Answered(
+            sent_id=self.new_id(),
+            at=self.now(),
+            status=status,
+            headers={name: headers[name] for name in KEPT_HEADERS if name in headers},
+            body=body[:KEPT_BODY],
+        )
+        if answered.is_server_error:
+            method, path = request
+            self.add(Sent(id=answered.sent_id, at=began, member=asker, method=method, path=path, actor=asker))
+            self.add(answered)
 
 
 def read_record(file: Path) -> Record:

@@ -8,7 +8,9 @@ from pathlib import Path
 import httpx
 from msgspec import Struct
 
+from engage.torture.asking import open_client
 from engage.torture.parts import PROCESSES, SERVERS
+from engage.torture.record import Record
 from engage.torture.system import System
 
 PROGRAM = "eu-mi-points"
@@ -40,10 +42,10 @@ class Recovery(Struct, frozen=True):
 
 
 class Probe:
-    """A client of all APIs."""
+    """A client of all APIs. An answer that is a server error is no mere delay: the record keeps it."""
 
-    def __init__(self, system: System) -> None:
-        self._system = system
+    def __init__(self, system: System, record: Record) -> None:
+        self._system, self._record = system, record
 
     async def until_live(self, since: float) -> Recovery:
         """Wait until it is live; count from `since`, a time of the loop."""
@@ -66,7 +68,9 @@ class Probe:
         """Return why an API is not live; nothing if it is."""
         try:
             # Without TLS: reading the certificates at each look would take a processor from the installation.
-            async with httpx.AsyncClient(base_url=api, timeout=ANSWER_S, verify=False) as client:  # noqa: S501
+            async with open_client(
+                self._record, "probe", base_url=api, timeout_s=ANSWER_S, verify=False
+            ) as client:
                 answer = await client.get("/health/ready")
                 if answer.status_code != 200:
                     return f"{api} {answer.status_code} {answer.text[:500]}"

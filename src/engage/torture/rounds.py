@@ -33,6 +33,11 @@ class Round(Struct, frozen=True):
     done: list[Done]
     recovery: Recovery
 
+    @property
+    def is_judged(self) -> bool:
+        """True if a fault was done, and the time until it was live again says something."""
+        return self.recovery.is_judged and any(not each.note for each in self.done)
+
 
 async def break_by_plan(
     system: System, plan: Plan, probe: Probe, report: Callable[[str], None], rounds: list[Round]

@@ -16,9 +16,13 @@ from msgspec import Struct
 from engage.embedded.run_file import FOLDER_VARIABLE
 from engage.flows.operations.audit import audit
 from engage.torture import faketime, private_disk
+from engage.torture.asking import advance, may_repeat, open_client
 from engage.torture.checks import Broken, check
+from engage.torture.checks.exchanges import exchanges_of
+from engage.torture.checks.statuses import no_server_errors
 from engage.torture.members import live
 from engage.torture.plan import Plan, without
+from engage.torture.proof import judged, unproved
 from engage.torture.rebuilding import decides_equally
 from engage.torture.record import Record
 from engage.torture.recovery import LIVE_WITHIN_S, Probe
@@ -35,14 +39,26 @@ ALL_IS_DUE = "P45D"
 LIVE_AGAIN = f"live again within {LIVE_WITHIN_S:g} s of the last fault"
 
 
+# The checks can ask all that they need.
+CHECKED = "the checks are answered"
+
+
+class ImpossibleFaults(Exception):
+    """No fault of the plan can be done on this machine. The message has the reasons."""
+
+
 class Result(Struct, frozen=True, kw_only=True):
     """The findings of a run. `folder` keeps the plan, the record and the logs. `skipped`: faults that this
-    machine does not allow, with the reason.
+    machine does not allow, with the reason. `requests` are the members'; of them `accepted` had a 2xx answer.
+    `judged`: how many of the rounds were. `unproved`: why the run proves nothing, if it does not.
     """
 
     plan: Plan
     requests: int
+    accepted: int
     rounds: list[Round]
+    judged: int
+    unproved: str
     skipped: dict[str, str]
     broken: list[Broken]
     folder: str
@@ -53,11 +69,14 @@ def _ignore(_line: str) -> None:
 
 
 async def run(plan: Plan, *, parent: Path | None = None, report: Callable[[str], None] = _ignore) -> Result:
-    """Raises InstallationError, and TimeoutError if anything hangs."""
+    """Raises ImpossibleFaults, InstallationError, and TimeoutError if anything hangs."""
     root = Path(tempfile.mkdtemp(prefix="engage-torture-", dir=parent))
     async with asyncio.timeout(plan.seconds + START_AND_STOP_S + 2 * WAITING_S):
         with installation_folder(root) as (folder, has_disk):
             skipped = _impossible(plan, has_disk)
+            if plan.steps and not without(plan, skipped).steps:
+                await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
+                raise ImpossibleFaults("; ".join(f"{name}: {why}" for name, why in skipped.items()))
             plan = without(plan, skipped)
             (root / "plan.json").write_bytes(msgspec.json.encode(plan))
             with Record(root / "record.jsonl") as record:
@@ -82,19 +101,24 @@ async def _run(
     async with open_system(folder, has_clocks=has_clocks, on_message=report) as system:
         try:
             report(f"{plan.seconds:.0f} s of members and faults, seed {plan.seed}")
-            probe = Probe(system)
+            probe = Probe(system, record)
             async with _members(system, plan, record):
                 await break_by_plan(system, plan, probe, report, rounds)
             report("waiting for what is due, and checking")
             broken = [*_late(rounds), *await _checks(system, record, probe)]
         finally:
             shutil.copytree(folder / "logs", root / "logs", dirs_exist_ok=True)
+    exchanges = exchanges_of(record.lines)
+    accepted = sum(exchange.is_done for exchange in exchanges)
     return Result(
         plan=plan,
-        requests=record.new_id() - 1,
+        requests=sum(bool(exchange.sent.operation) for exchange in exchanges),
+        accepted=accepted,
         rounds=rounds,
+        judged=judged(rounds),
+        unproved=unproved(rounds, accepted),
         skipped=skipped,
-        broken=broken,
+        broken=[*no_server_errors(exchanges), *broken],
         folder=str(root),
     )
 
@@ -128,16 +152,25 @@ async def _checks(system: System, record: Record, probe: Probe) -> list[Broken]:
     recovery = await probe.until_live(asyncio.get_running_loop().time())
     if recovery.missing:
         return [Broken(LIVE_AGAIN, (), recovery.missing)]
-    async with asyncio.timeout(WAITING_S):
-        await _advance(system)
-    async with asyncio.timeout(WAITING_S):
-        broken = await _check(system, record, probe)
-        audited = await audit(system.settings)
-        broken += [
-            Broken(f"audit: {finding.check.name}", (), f"{finding.count} rows, such as {finding.rows[:3]}")
-            for finding in audited.broken
-        ]
-        broken += await decides_equally(system)
+    broken: list[Broken] = []
+    try:
+        async with asyncio.timeout(WAITING_S):
+            await _advance(system, record)
+        async with asyncio.timeout(WAITING_S):
+            broken += await _check(system, record, probe)
+            audited = await audit(system.settings)
+            broken += [
+                Broken(
+                    f"audit: {finding.check.name}", (), f"{finding.count} rows, such as {finding.rows[:3]}"
+                )
+                for finding in audited.broken
+            ]
+            broken += await decides_equally(system, record)
+    except httpx.HTTPStatusError as error:
+        answer = error.response
+        broken.append(Broken(CHECKED, (), f"{answer.url.path}: {answer.status_code} {answer.text[:500]}"))
+    except TimeoutError:
+        broken.append(Broken(CHECKED, (), f"not within {WAITING_S:g} s"))
     return broken
 
 
@@ -146,19 +179,17 @@ async def _check(system: System, record: Record, probe: Probe) -> list[Broken]:
     while True:
         try:
             return await check(system.endpoints, record)
-        except httpx.HTTPError:
+        except httpx.HTTPError as error:
+            if not may_repeat(error):
+                raise
             await probe.until_live(asyncio.get_running_loop().time())
 
 
-async def _advance(system: System) -> None:
+async def _advance(system: System, record: Record) -> None:
     """Advance the sandbox's clock until nothing is pending."""
-    async with httpx.AsyncClient(base_url=system.endpoints.apis[0], timeout=WAITING_S) as client:
-        while True:
-            with suppress(httpx.HTTPError):
-                answer = await client.post("/v1/sandbox/clock", json={"advance": ALL_IS_DUE})
-                if answer.status_code == 200:
-                    return
-            await asyncio.sleep(1)
+    api = system.endpoints.apis[0]
+    async with open_client(record, "end", base_url=api, timeout_s=WAITING_S) as client:
+        await advance(client, ALL_IS_DUE)
 
 
 def _late(rounds: list[Round]) -> list[Broken]:

@@ -126,7 +126,7 @@ async def open_system(
         await install(settings)
         endpoints, specs = _processes(folder, settings, links, has_clocks=has_clocks)
         await start_all(*(_start(supervisor, spec) for spec in specs))
-        await _wait_until_ready(endpoints)
+        await wait_until_ready(endpoints)
         yield System(folder, settings, supervisor, endpoints, links)
 
 
@@ -219,13 +219,14 @@ async def _start_servers(
     await start_all(start_postgres(), *starts)
 
 
-async def _wait_until_ready(endpoints: Endpoints) -> None:
-    """Raises ProcessFailed if not all parts are up in time."""
+async def wait_until_ready(endpoints: Endpoints) -> None:
+    """Raises ProcessFailed if not all parts are up in time, or one answers with another 5xx than 503."""
     deadline = asyncio.get_running_loop().time() + READY_S
     for api in endpoints.apis:
         while (answer := await ready(api))[0] != 200:
-            if asyncio.get_running_loop().time() > deadline:
-                raise ProcessFailed(f"{api} is not ready: {answer[1]}")
+            is_failure = answer[0] >= 500 and answer[0] != 503
+            if is_failure or asyncio.get_running_loop().time() > deadline:
+                raise ProcessFailed(f"{api} is not ready: {answer[0]} {answer[1]}")
             await asyncio.sleep(POLL_S)
 
 

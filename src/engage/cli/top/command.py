@@ -9,7 +9,7 @@ import rich_click as click
 from rich.console import Console
 from rich.live import Live
 
-from engage.cli.options import data_option
+from engage.cli.options import Range, data_option
 from engage.cli.top.figures import figures
 from engage.cli.top.reading import Address, Reading, read
 from engage.cli.top.view import screen
@@ -25,7 +25,7 @@ ONCE_WIDTH: Final = 160
 @click.option("--once", is_flag=True, help="Show one interval as plain text, and end.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.2, 60),
+    type=Range(0.2, 60),
     default=2.0,
     show_default=True,
     help="Seconds between two looks.",

@@ -20,13 +20,12 @@ from engage.torture.checks.statement import (
     entries_stay,
     pending_adds_up,
 )
-from engage.torture.checks.statuses import answers_are_documented, no_server_errors
+from engage.torture.checks.statuses import answers_are_documented
 from engage.torture.checks.streaks import streaks_are_folds
 
 Check = Callable[[Evidence], Iterable[Broken]]
 
 CHECKS: Final[tuple[Check, ...]] = (
-    no_server_errors,
     answers_are_documented,
     one_answer,
     credits_exist,

@@ -1,6 +1,6 @@
 """Answers are those of the contract."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from engage.torture.checks.broken import Broken
@@ -13,20 +13,26 @@ DOCUMENTED: Final = "each answer is one that the OpenAPI documents"
 PROBLEM_FIELDS: Final = {"type", "title", "status", "detail", "code", "trace_id"}
 
 
-def no_server_errors(evidence: Evidence) -> Iterator[Broken]:
-    for exchange in evidence.exchanges:
+def no_server_errors(exchanges: Sequence[Exchange]) -> Iterator[Broken]:
+    """Of the members' clients, and of torture itself. It stands outside the table of checks, because they
+    ask too: it is for the end, and for runs that end before the checks.
+    """
+    for exchange in exchanges:
         answered = exchange.answered
-        if answered is None or answered.status < 500:
-            continue
-        if answered.status != 503 or not answered.headers.get("retry-after", "").isdigit():
-            yield Broken(FIVE_XX, (exchange.id,), f"{exchange.sent.path}: {answered.status} {answered.body}")
+        if answered is not None and answered.is_server_error:
+            text = f"{exchange.sent.path}: {answered.status} {answered.body}"
+            if not exchange.sent.operation:
+                text = f"{exchange.sent.actor}, {text}"
+            yield Broken(FIVE_XX, (exchange.id,), text)
 
 
 def answers_are_documented(evidence: Evidence) -> Iterator[Broken]:
     """The status, and the code of a refusal, are documented for the operation."""
     documented = _documented(evidence.contract)
     for exchange in evidence.exchanges:
-        if exchange.answered is not None and (text := _difference(exchange, documented)):
+        if not exchange.sent.operation or exchange.answered is None:
+            continue
+        if text := _difference(exchange, documented):
             yield Broken(DOCUMENTED, (exchange.id,), f"{exchange.sent.operation}: {text}")
 
 

@@ -11,13 +11,11 @@ from msgspec.structs import replace
 from engage.torture.endpoints import Endpoints
 from engage.torture.members.actions import Action, Delivery
 from engage.torture.members.pace import Pace
-from engage.torture.record import Answered, Lost, Record, Sent
+from engage.torture.record import KEPT_BODY, KEPT_HEADERS, Answered, Lost, Record, Sent
 
 # A patient client waits this long between two attempts, and gives up after so many.
 PAUSE_S: Final = 0.5
 ATTEMPTS: Final = 40
-
-KEPT_HEADERS: Final = ("content-type", "retry-after", "idempotency-replayed", "etag")
 
 # Statuses that say nothing about what was done; the same request may be sent again.
 UNDECIDED: Final = (408, 429, 500, 502, 503, 504)
@@ -160,7 +158,7 @@ def _answered(sent: Sent, response: httpx.Response, at: float) -> Answered:
         at=at,
         status=response.status_code,
         headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
-        body=response.json() if is_json and response.content else response.text[:1_000],
+        body=response.json() if is_json and response.content else response.text[:KEPT_BODY],
     )
 
 

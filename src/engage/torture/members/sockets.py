@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.http11 import Response
 
 from engage.torture.endpoints import Endpoints
 from engage.torture.record import Closed, Opened, Pushed, Record
@@ -31,8 +32,12 @@ class Screen:
         """Keep a socket open most of the time, until `end` is set."""
         while not end.is_set():
             # The record has what was received; the next socket shows what comes of it.
+            began = self._record.now()
             with suppress(OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
-                await self._open(end)
+                try:
+                    await self._open(end)
+                except InvalidStatus as refused:
+                    self._note_refusal(refused.response, began)
             await _wait(end, self._rng.uniform(*PAUSE_S))
 
     async def _open(self, end: asyncio.Event) -> None:
@@ -66,6 +71,13 @@ class Screen:
             message: Any = msgspec.json.decode(text)
             self._highest = max(self._highest or 0, message.get("seq", 0))
             self._note(Pushed(at=self._record.now(), member=self._member, socket=number, message=message))
+
+    def _note_refusal(self, response: Response, began: float) -> None:
+        body = response.body.decode(errors="replace")
+        headers = {name.lower(): value for name, value in response.headers.raw_items()}
+        self._record.note_failure(
+            f"{self._member} feed", ("GET", "/"), began, response.status_code, headers, body
+        )
 
     def _note(self, line: Opened | Pushed | Closed) -> None:
         self._record.add(line)
