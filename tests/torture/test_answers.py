@@ -172,6 +172,17 @@ def test_points_that_were_accepted_while_the_clock_was_advanced_come_with_its_en
     assert written.found(due.never_late) == []
 
 
+@pytest.mark.parametrize(("late", "is_found"), [(timedelta(minutes=4), False), (timedelta(minutes=6), True)])
+def test_points_that_were_due_on_the_way_of_the_clock_come_with_its_end_at_the_latest(
+    written: Written, late: timedelta, is_found: bool
+) -> None:
+    credit = written.tap(21)
+    end = BEGAN + timedelta(hours=5)
+    written.advance(end)
+    written.change(credit, accepted_at=BEGAN - timedelta(minutes=1), active_at=end + late)
+    assert bool(written.found(due.never_late)) is is_found
+
+
 def test_the_length_of_a_streak_follows_from_the_days(written: Written) -> None:
     for day, streak in ((21, 1), (22, 2), (24, 1)):
         written.tap(day, streak=streak)

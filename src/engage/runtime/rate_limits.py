@@ -37,20 +37,22 @@ class Policy(Struct, frozen=True):
     quota: int
     window_s: float
 
-    @property
-    def interval_s(self) -> float:
-        return self.window_s / self.quota
-
 
 class Standing(Struct, frozen=True):
-    """A caller under a policy: the rest of the quota, and in how many seconds it is whole again. The request
-    may be repeated after `wait_s`, if that is not 0.
+    """A caller under a policy: in how many seconds the quota is whole again. The request may be repeated
+    after `wait_s`, if that is not 0.
     """
 
     policy: Policy
-    remaining: int
     whole_in_s: float
     wait_s: float = 0.0
+
+    @property
+    def remaining(self) -> int:
+        """The rest of the quota."""
+        policy = self.policy
+        left = int((policy.window_s - self.whole_in_s) / policy.window_s * policy.quota + 1e-6)
+        return left if left > 0 else 0
 
 
 class Charge(Struct, frozen=True):
@@ -77,27 +79,33 @@ class RateLimits:
 
     def charge(self, charges: Iterable[Charge]) -> Sequence[Standing]:
         """Charge all, if all have enough left, or else none. Standings that refuse come alone."""
-        now = self._now()
-        standings, changes, refused = [], [], []
+        now, known = self._now(), self._whole_at
+        standings, changes, refuses = [], [], False
         for charge in charges:
             policy = charge.policy
             if not policy.quota:
                 continue
+            window_s = policy.window_s
             caller = f"{policy.name}:{charge.caller}"
-            cost_s = charge.units * policy.interval_s
-            before_s = max(self._whole_at.get(caller, now) - now, 0.0)
+            cost_s = charge.units * window_s / policy.quota
+            used_s = cost_s
+            whole_at = known.get(caller)
+            if whole_at is not None and whole_at > now:
+                used_s += whole_at - now
             # What needs more than a quota may begin with a whole one.
-            wait_s = before_s + cost_s - max(policy.window_s, cost_s)
+            wait_s = used_s - (window_s if window_s > cost_s else cost_s)
             if wait_s > ROUNDING_S:
-                refused.append(_standing(policy, before_s, wait_s))
-                continue
-            standings.append(_standing(policy, before_s + cost_s))
-            changes.append((caller, now + before_s + cost_s, cost_s))
-        if refused:
-            return refused
-        for caller, whole_at, cost_s in changes:
-            self._whole_at[caller] = whole_at
-            self._unreported[caller] = self._unreported.get(caller, 0.0) + cost_s
+                refuses = True
+                standings.append(Standing(policy, used_s - cost_s, wait_s))
+            else:
+                standings.append(Standing(policy, used_s))
+                changes.append((caller, now + used_s, cost_s))
+        if refuses:
+            return [standing for standing in standings if standing.wait_s]
+        unreported = self._unreported
+        for caller, at, cost_s in changes:
+            known[caller] = at
+            unreported[caller] = unreported.get(caller, 0.0) + cost_s
         return standings
 
     def wait_of_network(self, policy: Policy, network: bytes | None) -> int:
@@ -129,11 +137,6 @@ class RateLimits:
             known = now + us / 1e6 + self._unreported.get(caller, 0.0)
             if known > self._whole_at.get(caller, 0.0):
                 self._whole_at[caller] = known
-
-
-def _standing(policy: Policy, used_s: float, wait_s: float = 0.0) -> Standing:
-    remaining = int((policy.window_s - used_s) / policy.interval_s + 1e-6)
-    return Standing(policy, max(remaining, 0), used_s, wait_s)
 
 
 def retry_after_s(standings: Sequence[Standing]) -> int:

@@ -41,12 +41,15 @@ class Timeline:
         return min((now for _, _, now in self.known), default=LONG_AGO)
 
     def after_jump(self, due_at: datetime, accepted_at: datetime) -> datetime:
-        """The first time at which points can become active that were accepted while the clock was advanced.
+        """The latest time at which points become active for which a worker is free.
 
-        Where that is under way, the time stands still, and jumps at the end.
+        While the clock is advanced, the time stands still, and jumps at the end. Points that were accepted
+        meanwhile become active then, and those due on the way where a worker takes them first.
         """
-        under_way = [to for since, to in self._jumps if since - UNDER_WAY <= accepted_at < to]
-        return max([due_at, *under_way])
+        ends = [
+            to for since, to in self._jumps if since - UNDER_WAY <= accepted_at < to or since <= due_at < to
+        ]
+        return max([due_at, *ends])
 
     def earliest(self, at: float) -> datetime:
         """It was at least this time."""
