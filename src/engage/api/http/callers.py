@@ -31,21 +31,19 @@ def member_of(scope: Scope) -> tuple[Api, Identity]:
 
 def _verified(api: Api, scope: Scope) -> Identity:
     """Verify a token and charge its member. Raises Refusal unauthorized, rate_limited."""
-    with _strangers_charged(api, scope):
+    try:
         caller = api.verifier.verify(_bearer(scope))
+    except Refusal as refusal:
+        _charge_for_bad(api, scope, refusal)
+        raise
     charge_member(api, scope, caller)
     return caller
 
 
-@contextmanager
-def _strangers_charged(api: Api, scope: Scope) -> Iterator[None]:
-    """Charge the network for bad credentials. Raises Refusal rate_limited instead of unauthorized."""
-    try:
-        yield
-    except Refusal as refusal:
-        if refusal.code is Code.UNAUTHORIZED:
-            charge_stranger(api, scope)
-        raise
+def _charge_for_bad(api: Api, scope: Scope, refusal: Refusal) -> None:
+    """Charge the network for bad credentials. Raises Refusal rate_limited."""
+    if refusal.code is Code.UNAUTHORIZED:
+        charge_stranger(api, scope)
 
 
 def origin_of(scope: Scope, member: Identity) -> Origin:
@@ -150,10 +148,13 @@ def _bearer(scope: Scope) -> str:
 
 async def _key_of(api: Api, scope: Scope, *enough: KeyScope) -> ApiKey:
     """The key of a request. One of these scopes is enough; a refusal names the first."""
-    with _strangers_charged(api, scope):
+    try:
         key = await api.keys.find(_bearer(scope))
         if key is None:
             raise unauthorized("no API key of ours, or a revoked one")
+    except Refusal as refusal:
+        _charge_for_bad(api, scope, refusal)
+        raise
     charge_key(api, scope, key)
     if not set(enough) & set(key.scopes):
         raise Refusal(Code.FORBIDDEN, scope=enough[0])
