@@ -340,6 +340,24 @@ async def test_a_primary_that_comes_back_is_never_written_to(system: System) -> 
     assert await pair.standby.run(TAPPED) == 3
 
 
+@pytest.mark.usefixtures("real_time_limits")
+async def test_a_primary_that_hangs_is_left_and_what_it_does_later_was_never_promised(system: System) -> None:
+    (_, first), (_, second) = await system.member(), await system.member()
+    pair = system.pair
+    await pair.wait_for_standby()
+    await pair.until_replayed()
+    with pair.primary.server.hung():
+        tapping = asyncio.create_task(system.tapped(first))
+        await asyncio.sleep(PROMOTED_AFTER_S)
+        await pair.standby.promote()
+        assert await tapping in (202, 409), "409 where an answer was lost after a commit"
+    # It works again.
+    statuses = await asyncio.gather(*(system.tapped(second) for _ in range(8)))
+    assert set(statuses) <= {202, 409}
+    assert statuses.count(202) <= 1
+    assert await pair.standby.run(TAPPED) == 2
+
+
 async def test_open_connections_to_a_primary_of_before_are_left_though_they_work(pair: Pair) -> None:
     """Nobody has ended the primary of before: no connection to it has failed, and each would take a tap."""
     async with calling(pair.settings) as api:

@@ -4,7 +4,6 @@ This check acts: it empties Valkey, and lets some members tap.
 """
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ import httpx
 from msgspec import Struct
 from redis.asyncio import Redis
 
+from engage.embedded.child_process import engage_command
 from engage.torture.checks.broken import Broken
 from engage.torture.checks.limits import limits_of
 from engage.torture.endpoints import Endpoints
@@ -101,7 +101,7 @@ async def _empty_valkey(endpoints: Endpoints) -> None:
 async def _rebuild(endpoints: Endpoints) -> None:
     """Raises RuntimeError if `engage rebuild` fails."""
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "engage.cli", "rebuild"),
+        *engage_command("rebuild"),
         env=endpoints.environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
