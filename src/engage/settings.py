@@ -3,10 +3,11 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Meta
 
 PREFIX = "ENGAGE_"
 FILE_SUFFIX = "_FILE"
@@ -49,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     operations_host: str = "127.0.0.1"
     operations_port: int = 0
     jwks: str = ""  # Path or https URL of the key set that signs members' tokens.
+    # A set at a URL is fetched again when it is this old: a key that was taken out of it is refused then.
+    jwks_max_age_s: Annotated[int, Meta(ge=1)] = 600
     jwt_issuer: str = "engage"
     jwt_audience: str = "engage"
     jwt_max_age_s: int = 900  # Longest life of a member's token.

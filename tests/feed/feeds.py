@@ -40,13 +40,18 @@ def identity(member_id: str, *, ends_in_s: float = TOKEN_S, key: str = KEY) -> I
 
 
 class Tokens:
-    """Stand for the verifier. A token is `token of <member>`; its keys are those that are not withdrawn."""
+    """Stand for the verifier. A token is `token of <member>`; its keys are those that are not withdrawn, and
+    are looked for while `found` is not set.
+    """
 
     def __init__(self) -> None:
         self.ends_in_s: float = TOKEN_S
         self.gone: set[str] = set()
+        self.found = asyncio.Event()
+        self.found.set()
 
-    def verify(self, token: str) -> Identity:
+    async def identify(self, token: str) -> Identity:
+        await self.found.wait()
         words = token.split()
         if words[:2] != ["token", "of"]:
             raise Refusal(Code.UNAUTHORIZED)

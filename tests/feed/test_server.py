@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from engage.feed.connection import Connection
 from engage.feed.hub import SOCKETS_PER_MEMBER
 from engage.feed.messages import MESSAGE_BYTES
+from engage.feed.session import Timeouts
 from engage.signals.changes import topic
 from tests.feed.feeds import (
     PROGRAM,
@@ -187,6 +188,20 @@ async def test_two_credentials_are_refused_and_the_log_says_why(running: Running
 async def test_a_scheme_may_be_written_in_any_case(running: RunningFeed) -> None:
     async with running.client(additional_headers={"Authorization": "bearer token of m1"}) as client:
         await client.expect("snapshot", 1)
+
+
+async def test_a_connection_waits_while_the_key_of_its_token_is_looked_for(
+    valkey: Redis, balances: Balances
+) -> None:
+    patient = running_feed(valkey, balances, timeouts=Timeouts(auth_s=WITHIN_S))
+    async with patient as running, running.client("m1") as known:
+        await known.expect("snapshot", 1)
+        running.tokens.found.clear()
+        async with running.client("m2") as waiting:
+            await running.change("m1", [2])
+            await known.expect("balance", 2, "tap")
+            running.tokens.found.set()
+            await waiting.expect("snapshot", 1)
 
 
 async def test_a_connection_ends_with_its_token(impatient: RunningFeed) -> None:

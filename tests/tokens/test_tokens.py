@@ -1,23 +1,17 @@
 """Tokens: signed by the shop's own keys, for us, recently, and not for long."""
 
+import asyncio
 import base64
 import json
-import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from ipaddress import ip_address
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
@@ -32,6 +26,7 @@ from engage.tokens import verifier as verifying
 from engage.tokens.signing import sign
 from engage.tokens.verifier import TokenVerifier, open_verifier
 from tests.support.eventually import eventually
+from tests.support.key_set_server import TRUSTED, KeySetServer, key_set_server
 from tests.support.rotation import write_secret
 
 ANA = "eu-mi-points", "ana"
@@ -328,14 +323,11 @@ async def test_a_key_added_to_the_file_is_found_with_its_first_token(keys: Path)
     assert member(verifier.verify(first)) == ANA
 
 
-async def test_cached_tokens_of_a_withdrawn_key_are_refused(
-    keys: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    verifier = await open_verifier(live(keys), CLOCK)
+async def test_cached_tokens_of_a_withdrawn_key_are_refused(keys: Path) -> None:
+    verifier = await open_verifier(live(keys, jwks_max_age_s=0), CLOCK)
     good = token()
     assert member(verifier.verify(good)) == ANA
     write(keys, EC_JWK)
-    monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
     assert member(verifier.verify(token(EC, "ES256", "ec"))) == ANA
     assert refused(verifier, good)
 
@@ -353,14 +345,11 @@ async def test_keys_in_use_that_leave_the_file_are_withdrawn(keys: Path) -> None
     write(keys, other | {"kid": "ed"})
     assert await verifier.withdrawn({ed}) == {ed}, "the same kid is another key"
     keys.write_text("broken")
-    assert await verifier.withdrawn({ed}) == set(), "what cannot be read withdraws nothing"
+    assert await verifier.withdrawn({"new"}) == set(), "what cannot be read withdraws nothing"
 
 
-async def test_a_broken_key_file_leaves_the_keys_read_before(
-    keys: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    verifier = await open_verifier(live(keys), CLOCK)
-    monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
+async def test_a_broken_key_file_leaves_the_keys_read_before(keys: Path) -> None:
+    verifier = await open_verifier(live(keys, jwks_max_age_s=0), CLOCK)
     keys.write_text("{")
     assert member(verifier.verify(token())) == ANA
     keys.unlink()
@@ -397,83 +386,15 @@ async def test_a_location_without_keys_is_a_settings_error(jwks: str) -> None:
         await open_verifier(live(jwks), CLOCK)
 
 
-class Provider:
-    """The key set of an identity provider, served over https with a self-signed certificate."""
-
-    def __init__(self) -> None:
-        self.keys: list[dict[str, Any]] = [ED_JWK]
-        self.status = 200
-        self.requests = 0
-        self.url = ""
-
-
 @pytest.fixture
-def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
-    serving = Provider()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            serving.requests += 1
-            body = json.dumps({"keys": serving.keys}).encode()
-            self.send_response(serving.status)
-            self.send_header("location", f"{serving.url}-elsewhere")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Log nothing."""
-
-    certificate = _certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    serving.url = f"https://127.0.0.1:{server.server_port}/jwks"
-    with _running(server):
+def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeySetServer]:
+    with key_set_server(tmp_path) as serving:
+        serving.keys = [ED_JWK]
+        monkeypatch.setenv(TRUSTED, str(serving.certificate))
         yield serving
 
 
-@contextmanager
-def _running(server: HTTPServer) -> Iterator[None]:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def _certificate(folder: Path) -> Path:
-    """Write a self-signed certificate for 127.0.0.1 and its key to a file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
-        .not_valid_after(datetime(2090, 1, 1, tzinfo=UTC))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "certificate.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return file
-
-
-async def test_a_remote_key_set_is_fetched_over_https(provider: Provider) -> None:
+async def test_a_remote_key_set_is_fetched_over_https(provider: KeySetServer) -> None:
     verifier = await open_verifier(live(provider.url), CLOCK)
     assert member(verifier.verify(token())) == ANA
     assert provider.requests == 1
@@ -485,43 +406,59 @@ async def test_a_url_that_cannot_be_fetched_keeps_nobody_from_starting() -> None
         verifier.verify(token())
 
 
-async def test_any_number_of_unknown_key_ids_causes_one_fetch(provider: Provider) -> None:
+async def test_any_number_of_unknown_key_ids_causes_one_fetch(provider: KeySetServer) -> None:
     verifier = await open_verifier(live(provider.url), CLOCK)
     for n in range(50):
         assert refused(verifier, token(kid=f"made-up-{n}"))
-    await verifier.close()
-    assert provider.requests == 1, "the fetch at the start was less than half a minute ago"
+        await verifier.close()
+    assert provider.requests == 2, "at the start, and for the first of them"
 
 
-async def test_a_new_remote_key_is_found_on_the_next_try(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_new_remote_key_is_accepted_with_its_first_token(provider: KeySetServer) -> None:
+    """Also where several come at once, right after the set was fetched."""
     verifier = await open_verifier(live(provider.url), CLOCK)
     provider.keys = [ED_JWK, EC_JWK]
-    monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
-    new = token(EC, "ES256", "ec")
-    assert refused(verifier, new)
-    assert refused(verifier, new), "one fetch at a time"
-    await verifier.close()
-    assert member(verifier.verify(new)) == ANA
+    first = [token(EC, "ES256", "ec", sub=f"m-{n}") for n in range(3)]
+    found = await asyncio.gather(*map(verifier.identify, first))
+    assert [each.member_id for each in found] == ["m-0", "m-1", "m-2"]
     assert provider.requests == 2
 
 
-async def test_a_stale_remote_key_set_is_fetched_in_the_background(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
+async def test_a_token_with_a_made_up_key_is_refused_when_the_set_was_looked_at(
+    provider: KeySetServer,
 ) -> None:
     verifier = await open_verifier(live(provider.url), CLOCK)
-    monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
-    monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
+    for kid in ("made-up-1", "made-up-2"):
+        with pytest.raises(Refusal) as refusal:
+            await verifier.identify(token(kid=kid))
+        assert refusal.value.code == "unauthorized"
+    assert provider.requests == 2
+
+
+async def test_who_no_longer_waits_for_a_key_set_keeps_nobody_else_from_it(provider: KeySetServer) -> None:
+    verifier = await open_verifier(live(provider.url), CLOCK)
+    provider.keys = [EC_JWK]
+    impatient, patient = (
+        asyncio.create_task(verifier.identify(token(EC, "ES256", "ec", sub=member_id)))
+        for member_id in ("ana", "bea")
+    )
+    await asyncio.sleep(0)
+    impatient.cancel()
+    assert (await patient).member_id == "bea"
+    assert impatient.cancelled()
+
+
+async def test_an_old_remote_key_set_is_fetched_in_the_background(provider: KeySetServer) -> None:
+    verifier = await open_verifier(live(provider.url, jwks_max_age_s=0), CLOCK)
     assert member(verifier.verify(token())) == ANA, "nobody waits for it"
     await eventually(lambda: provider.requests == 2)
     await verifier.close()
 
 
 async def test_a_key_in_use_that_the_remote_set_may_have_now_is_looked_for_first(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
+    provider: KeySetServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
+    monkeypatch.setattr(verifying, "RETRY_S", 0.0)
     verifier = await open_verifier(live(provider.url), CLOCK)
     fetched = provider.requests
     in_use = {verifier.verify(token()).key}
@@ -531,30 +468,50 @@ async def test_a_key_in_use_that_the_remote_set_may_have_now_is_looked_for_first
     assert provider.requests == fetched + 1
 
 
+async def test_a_key_that_left_the_remote_set_is_withdrawn_without_another_look(
+    provider: KeySetServer,
+) -> None:
+    """A token with a new key has shown that the old one is gone: connections need not wait for the age."""
+    verifier = await open_verifier(live(provider.url), CLOCK)
+    cached = token()
+    in_use = {verifier.verify(cached).key}
+    provider.keys = [EC_JWK]
+    await verifier.identify(token(EC, "ES256", "ec"))
+    fetched = provider.requests
+    assert refused(verifier, cached)
+    await verifier.close()
+    assert await verifier.withdrawn(in_use) == in_use
+    assert provider.requests == fetched
+
+
+async def test_a_remote_set_that_is_old_withdraws_keys(provider: KeySetServer) -> None:
+    verifier = await open_verifier(live(provider.url, jwks_max_age_s=0), CLOCK)
+    cached = token()
+    in_use = {verifier.verify(cached).key}
+    await verifier.close()
+    provider.keys = [EC_JWK]
+    assert await verifier.withdrawn(frozenset()) == set(), "a process without connections looks, too"
+    assert refused(verifier, cached)
+    assert await verifier.withdrawn(in_use) == in_use
+
+
 @pytest.mark.parametrize("status", [500, 404, 302])
 async def test_without_any_key_the_service_is_unavailable(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch, status: int
+    provider: KeySetServer, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     provider.status = status
     verifier = await open_verifier(live(provider.url), CLOCK)
-    with pytest.raises(Unavailable):
-        verifier.verify(token())
     assert provider.requests == 1, "a redirect is not followed"
-    provider.status = 200
-    monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
     with pytest.raises(Unavailable):
-        verifier.verify(token())
-    await verifier.close()
-    assert member(verifier.verify(token())) == ANA
+        await verifier.identify(token())
+    provider.status = 200
+    monkeypatch.setattr(verifying, "LOOK_AGAIN_S", 0.0)
+    assert member(await verifier.identify(token())) == ANA
 
 
-async def test_a_provider_that_fails_later_leaves_the_known_keys(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    verifier = await open_verifier(live(provider.url), CLOCK)
+async def test_a_provider_that_fails_later_leaves_the_known_keys(provider: KeySetServer) -> None:
+    verifier = await open_verifier(live(provider.url, jwks_max_age_s=0), CLOCK)
     provider.status = 500
-    monkeypatch.setattr(verifying, "STALE_AFTER_S", -1.0)
-    monkeypatch.setattr(verifying, "REFETCH_AFTER_S", 0.0)
     assert member(verifier.verify(token())) == ANA
     await verifier.close()
     assert verifier.verify(token(sub="bea")).member_id == "bea"
@@ -562,15 +519,15 @@ async def test_a_provider_that_fails_later_leaves_the_known_keys(
 
 
 async def test_an_untrusted_certificate_is_rejected(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
+    provider: KeySetServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.delenv(TRUSTED)
     verifier = await open_verifier(live(provider.url), CLOCK)
     with pytest.raises(Unavailable):
         verifier.verify(token())
 
 
-async def test_a_remote_key_set_over_the_size_limit_is_not_read(provider: Provider) -> None:
+async def test_a_remote_key_set_over_the_size_limit_is_not_read(provider: KeySetServer) -> None:
     provider.keys = [ED_JWK | {"x5c": ["x" * 300_000]}]
     verifier = await open_verifier(live(provider.url), CLOCK)
     with pytest.raises(Unavailable):

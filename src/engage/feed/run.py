@@ -103,8 +103,8 @@ class _Credentials:
         self._services = services
         self._verifier = verifier
 
-    def verify(self, token: str) -> Identity:
-        caller = self._verifier.verify(token)
+    async def identify(self, token: str) -> Identity:
+        caller = await self._verifier.identify(token)
         member_id = self._services.members.current_id(caller.program_id, caller.member_id)
         return replace(caller, member_id=member_id)
 

@@ -63,7 +63,7 @@ _NOBODY: Final[Member] = ("", "")
 class Credentials(Protocol):
     """Tokens and the keys that sign them."""
 
-    def verify(self, token: str) -> Identity:
+    async def identify(self, token: str) -> Identity:
         """Return a token's member. Raises Refusal."""
 
     async def withdrawn(self, in_use: Set[str]) -> Set[str]:
@@ -131,7 +131,7 @@ class Feed:
         connection.open_session(self._hub, self._limits.timeouts)
         self._keepalive.add(connection, connection.loop.time())
         try:
-            self._begin(connection, credentials)
+            await self._begin(connection, credentials)
             while True:
                 await self._received(connection, await connection.recv(decode=False))
         except ConnectionClosed:
@@ -140,27 +140,27 @@ class Feed:
             self._keepalive.leave(connection)
             self._hub.ended(connection)
 
-    def _begin(self, connection: Connection, credentials: list[str]) -> None:
-        now = connection.loop.time()
+    async def _begin(self, connection: Connection, credentials: list[str]) -> None:
         if self._stopping:
-            self._hub.perform(connection, connection.session.restarting(now))
+            self._hub.perform(connection, connection.session.restarting(connection.loop.time()))
         elif credentials:
-            self._hub.perform(connection, self._authenticated_by(connection, credentials, now))
+            self._hub.perform(connection, await self._authenticated_by(connection, credentials))
 
-    def _authenticated_by(self, connection: Connection, credentials: list[str], now: float) -> Actions:
+    async def _authenticated_by(self, connection: Connection, credentials: list[str]) -> Actions:
+        now = connection.loop.time
         scheme, _, token = credentials[0].partition(" ")
         if len(credentials) > 1 or scheme.lower() != "bearer":
             _refusals.write("warning", REFUSED, reason="another authorization than one bearer token")
-            return connection.session.refused(now)
+            return connection.session.refused(now())
         try:
             self._clock.check()
-            identity = self._credentials.verify(token.strip())
+            identity = await self._credentials.identify(token.strip())
         except Unavailable:
-            return connection.session.unavailable(now)
+            return connection.session.unavailable(now())
         except Refusal as refusal:
             _refusals.write("warning", REFUSED, reason=refusal.reason)
-            return connection.session.refused(now)
-        self._authenticated(connection, identity, now)
+            return connection.session.refused(now())
+        self._authenticated(connection, identity, now())
         return NOTHING
 
     def _authenticated(self, connection: Connection, identity: Identity, now: float) -> None:

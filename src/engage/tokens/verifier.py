@@ -30,9 +30,9 @@ from engage.tokens.signing import SANDBOX_LIFETIME
 TOKENS_CACHED: Final = 100_000
 
 # An unknown key id may be a new key, so we look for it, but made-up ids cause one look in this time at most.
-REFETCH_AFTER_S: Final = 30.0
-# A set this old is read again although no key is missing: keys are also withdrawn.
-STALE_AFTER_S: Final = 600.0
+LOOK_AGAIN_S: Final = 30.0
+# A set that could not be read is read again after this time, or after its largest age if that is shorter.
+RETRY_S: Final = 30.0
 
 # Characters of the claim `device`.
 DEVICE_LENGTH: Final = 128
@@ -59,10 +59,19 @@ class _Claims(Struct, frozen=True):
 _claims = msgspec.json.Decoder(_Claims)
 
 
+class UnknownKey(Refusal):
+    """A token names a key that is not in the set that was read last."""
+
+    def __init__(self) -> None:
+        super().__init__(Code.UNAUTHORIZED)
+        self.reason = "an unknown key"
+
+
 class TokenVerifier:
     """Verifies tokens against a key set and caches the good ones until they expire.
 
-    `source` is a file, or the https URL of a set, which is fetched in the background.
+    `source` is a file, or the https URL of a set, which is fetched in the background: when it is older than
+    `jwks_max_age_s`, and when a token names a key that it does not have.
     """
 
     def __init__(self, live: LiveSettings, clock: Clock, source: KeyFile | str) -> None:
@@ -74,11 +83,23 @@ class TokenVerifier:
             settings.jwt_max_age_s if settings.sandbox is None else int(SANDBOX_LIFETIME.total_seconds())
         )
         self._keys: Keys = {}
-        self._loaded_at = float("-inf")  # Monotonic seconds, as is the next.
+        self._left: Set[str] = frozenset()  # The thumbprints of keys that were in the set, and are no more.
+        self._loaded_at = float("-inf")  # Monotonic seconds, as are the next.
         self._tried_at = float("-inf")
+        self._looked_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
         self._verified: dict[str, Identity] = {}
         live.listen("pepper", self._verified.clear)  # Identities have hashes.
+
+    async def identify(self, token: str) -> Identity:
+        """As `verify`, which it repeats where the token's key may be in a set that is being fetched."""
+        try:
+            return self.verify(token)
+        except (UnknownKey, Unavailable):
+            if self._fetching is None:
+                raise
+            await asyncio.shield(self._fetching)  # Others wait for it, too.
+        return self.verify(token)
 
     def verify(self, token: str) -> Identity:
         """Return the token's member. Raises Refusal unauthorized; Unavailable before any key was read."""
@@ -96,7 +117,7 @@ class TokenVerifier:
         return identity
 
     def _decode(self, token: str) -> Identity:
-        if time.monotonic() - self._loaded_at > STALE_AFTER_S:
+        if self._is_old():
             self._refresh_keys()
         if len(token) > TOKEN_BYTES:
             raise unauthorized(f"longer than {TOKEN_BYTES} bytes")
@@ -139,43 +160,59 @@ class TokenVerifier:
     async def withdrawn(self, in_use: Set[str]) -> Set[str]:
         """Return the thumbprints of keys in use that are not in the key set any more.
 
-        Reads the set before it says so. A file is read at each call. A URL is fetched if the set is old, or
-        lacks a key in use: that may be a new one that another process knows. While the set cannot be read, no
-        key is withdrawn.
+        A file is read at each call. A URL is fetched if the set is old, or lacks a key in use that it never
+        had: that may be a new one that another process knows, and it is withdrawn only if a set that was
+        read since then lacks it, too. While the set cannot be read, no more keys are withdrawn.
         """
         began = time.monotonic()
-        is_old = isinstance(self._source, KeyFile) or began - self._loaded_at > STALE_AFTER_S
-        if is_old or in_use - self._thumbprints():
+        unseen = in_use - self._thumbprints() - self._left
+        if isinstance(self._source, KeyFile) or unseen or self._is_old():
             self._refresh_keys()
         if self._fetching is not None:
-            await self._fetching
-        return in_use - self._thumbprints() if self._loaded_at >= began else set()
+            await asyncio.shield(self._fetching)
+        lacking = in_use - self._thumbprints()
+        return lacking if self._loaded_at >= began else lacking & self._left
 
     def _thumbprints(self) -> Set[str]:
         return {key.thumbprint for key in self._keys.values()}
 
     def _key(self, kid: str) -> Key:
-        """Raises Refusal unauthorized where no key has this id."""
+        """Raises UnknownKey where no key has this id; Unavailable before any key was read."""
         if kid not in self._keys:
-            self._refresh_keys()
+            self._look_for_new_keys()
         if not self._keys:
             raise Unavailable("jwks")
         if kid not in self._keys:
-            raise unauthorized("an unknown key")
+            raise UnknownKey
         return self._keys[kid]
 
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._loaded_at > self._settings.jwks_max_age_s
+
+    def _look_for_new_keys(self) -> None:
+        """Refresh the keys because a token names an unknown one."""
+        if not isinstance(self._source, str):
+            self._refresh_keys()
+        elif self._fetching is None and time.monotonic() - self._looked_at >= LOOK_AGAIN_S:
+            self._looked_at = time.monotonic()
+            self._begin_to_fetch(self._source)
+
     def _refresh_keys(self) -> None:
-        """Read a file now; fetch a URL in the background, so that the caller's retry finds the keys."""
-        if self._fetching is not None or time.monotonic() - self._tried_at < REFETCH_AFTER_S:
+        """Read a file now; fetch a URL in the background, if the last try is not too recent."""
+        retry_s = min(RETRY_S, self._settings.jwks_max_age_s)
+        if self._fetching is not None or time.monotonic() - self._tried_at < retry_s:
             return
         if isinstance(self._source, str):
-            self._fetching = asyncio.get_running_loop().create_task(self._fetch(self._source))
+            self._begin_to_fetch(self._source)
             return
         try:
             self._replace_keys(self._source.read())
         except KeySetError as error:
             self._tried_at = time.monotonic()
             log.warning("the key set cannot be read", error=str(error))
+
+    def _begin_to_fetch(self, url: str) -> None:
+        self._fetching = asyncio.get_running_loop().create_task(self._fetch(url))
 
     async def _fetch(self, url: str) -> None:
         self._tried_at = time.monotonic()
@@ -190,7 +227,9 @@ class TokenVerifier:
         if any(kid not in keys or keys[kid].members != key.members for kid, key in self._keys.items()):
             # A key was withdrawn or replaced: verify again what it signed.
             self._verified.clear()
+        before = self._thumbprints()
         self._keys, self._loaded_at = keys, time.monotonic()
+        self._left = (self._left | before) - self._thumbprints()
 
     async def open(self) -> None:
         """Read the keys. Raises SettingsError for an unreadable file. A remote set may come later."""
@@ -205,7 +244,7 @@ class TokenVerifier:
     async def close(self) -> None:
         """Wait for a running fetch."""
         if self._fetching is not None:
-            await self._fetching
+            await asyncio.shield(self._fetching)
 
 
 async def open_verifier(live: LiveSettings, clock: Clock) -> TokenVerifier:

@@ -57,7 +57,7 @@ class AccountController(Controller):
         limit: Limit = PAGE,
     ) -> Answer[CreditPage]:
         """Points granted for one activity each, with the reason."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request, "state", "cursor", "limit")
         before = id_before(cursor)
         with members_only():
@@ -87,7 +87,7 @@ class AccountController(Controller):
         credit_id: Annotated[UUID, PathParameter(description="The id of the credit.")],
     ) -> Answer[Credit]:
         """Another member's credit is not found."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         with members_only():
             credit = await read_credit(api.services, member.program_id, member.member_id, credit_id)
         language = language_of(request.scope)
@@ -105,7 +105,7 @@ class AccountController(Controller):
         self, request: Request[Any, Any, Any], cursor: Cursor = "", limit: Limit = PAGE
     ) -> Answer[EntryPage]:
         """Every movement of the spendable balance, with the balance after it."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request, "cursor", "limit")
         before = seq_before(cursor)
         with members_only():

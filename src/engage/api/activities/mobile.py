@@ -124,7 +124,7 @@ _visit = msgspec.json.Decoder(VisitRequest)
 
 
 async def _tap(scope: Scope) -> Answer[FuelTapResult]:
-    return await _record(*member_of(scope), TAP, scope, _tap_result)
+    return await _record(*await member_of(scope), TAP, scope, _tap_result)
 
 
 class ActivityController(Controller):
@@ -144,7 +144,7 @@ class ActivityController(Controller):
     )
     async def tap(self, request: Request[Any, Any, Any]) -> Answer[FuelTapResult]:
         """Once a day in the member's time zone. Consecutive days make a streak, which earns a bonus."""
-        member_of(request.scope)
+        await member_of(request.scope)
         await read_empty(request)
         return await _tap(request.scope)
 
@@ -158,7 +158,7 @@ class ActivityController(Controller):
     )
     async def share(self, request: Request[Any, Any, Any]) -> Answer[ShareResult]:
         """Each kind of share has its limits. The same `share_id` again earns nothing."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         share = await read_json(request, _share)
         return await _record(
             api, member, Share(**msgspec.structs.asdict(share)), request.scope, _share_result
@@ -174,7 +174,7 @@ class ActivityController(Controller):
     )
     async def review(self, request: Request[Any, Any, Any]) -> Answer[ReviewResult]:
         """The first review of each product earns points, so often a day or a month as the rules say."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         review = await read_json(request, _review)
         return await _record(
             api, member, Review(**msgspec.structs.asdict(review)), request.scope, _review_result
@@ -190,7 +190,7 @@ class ActivityController(Controller):
     )
     async def visit(self, request: Request[Any, Any, Any]) -> Answer[VisitResult]:
         """The rules about its page and about all pages pay for a visit, as often as each says."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         visit = await read_json(request, _visit)
         return await _record(api, member, Visit(page=visit.page), request.scope, _visit_result)
 

@@ -38,7 +38,7 @@ class ChallengeController(Controller):
         Progress counts what the member did and was not taken back since. Titles are in the language of
         `Accept-Language`. Send the ETag in `If-None-Match`: the answer is 304 while nothing has changed.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         language = language_of(request.scope)
         with members_only():
             items = await read_challenges(

@@ -59,7 +59,7 @@ class DrawController(Controller):
     )
     async def draws(self, request: Request[Any, Any, Any]) -> Answer[DrawList]:
         """Titles are in the language of `Accept-Language`."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         with members_only():
             found = await list_draws(
@@ -78,7 +78,7 @@ class DrawController(Controller):
     )
     async def enter(self, request: Request[Any, Any, Any], draw_id: DrawIdParameter) -> Answer[DrawEntry]:
         """Once for each member. A draw can ask for a public post with a hashtag and so many mentions."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         given = await _read_entry(request)
         key = keyed(request.scope, _entered)
         wanted = EntryRequest(member.program_id, member.member_id, draw_id, given.post, key)
@@ -96,7 +96,7 @@ class DrawController(Controller):
         """At the closing the list is `frozen` and its root published. At the named round of the beacon the
         draw is `drawn`. It is `void` without entries, or if the round has not come within a week.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         with members_only():
             found = await read_draw(
@@ -121,7 +121,7 @@ class DrawController(Controller):
         """All that the winners follow from. From the freeze on, at first without the round's signature and
         the winners: whoever keeps it until then needs to trust nobody.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         with members_only():
             found = await read_certificate(api.services, member.program_id, member.member_id, draw_id)

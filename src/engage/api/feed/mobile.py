@@ -37,7 +37,7 @@ class FeedController(Controller):
     )
     async def create(self, request: Request[Any, Any, Any]) -> Answer[FeedTicket]:
         """For browsers, which cannot send a header with a websocket. Apps send their token instead."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         await read_empty(request)
         with members_only():
             ticket, expires_at = await issue_ticket(api.services, member)

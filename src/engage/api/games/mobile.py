@@ -83,7 +83,7 @@ class GameController(Controller):
     )
     async def games(self, request: Request[Any, Any, Any]) -> Answer[GameList]:
         """With the chances that the member has left."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         with members_only():
             games = await list_games(
@@ -100,7 +100,7 @@ class GameController(Controller):
     )
     async def game(self, request: Request[Any, Any, Any], game_id: GameIdParameter) -> Answer[GameView]:
         """Its `commitment` fixes all outcomes before the first play."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         with members_only():
             found = await read_game(
@@ -119,7 +119,7 @@ class GameController(Controller):
     )
     async def play(self, request: Request[Any, Any, Any], game_id: GameIdParameter) -> Answer[PlayResult]:
         """Takes one of the member's chances, whether it wins or not."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         await read_empty(request)
         language = language_of(request.scope)
         shape = partial(_played, language=language)
@@ -140,7 +140,7 @@ class GameController(Controller):
         self, request: Request[Any, Any, Any], game_id: GameIdParameter
     ) -> Answer[GameCertificate]:
         """Once the game has ended for every member. It needs nothing else to be checked, and names nobody."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         with members_only():
             body = await read_certificate(api.services, member.program_id, game_id)

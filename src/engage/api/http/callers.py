@@ -21,18 +21,18 @@ from engage.tokens.verifier import unauthorized
 Middleware = Callable[..., ASGIApp]
 
 
-def member_of(scope: Scope) -> tuple[Api, Identity]:
+async def member_of(scope: Scope) -> tuple[Api, Identity]:
     """Identify the member. A merged member's token acts for the survivor. Raises Refusal unauthorized."""
     api = started_api_of(scope)
-    caller = _verified(api, scope)
+    caller = await _verified(api, scope)
     member_id = api.services.members.current_id(caller.program_id, caller.member_id)
     return api, caller if member_id == caller.member_id else replace(caller, member_id=member_id)
 
 
-def _verified(api: Api, scope: Scope) -> Identity:
+async def _verified(api: Api, scope: Scope) -> Identity:
     """Verify a token and charge its member. Raises Refusal unauthorized, rate_limited."""
     try:
-        caller = api.verifier.verify(_bearer(scope))
+        caller = await api.verifier.identify(_bearer(scope))
     except Refusal as refusal:
         _charge_for_bad(api, scope, refusal)
         raise
@@ -113,7 +113,7 @@ def program_needed() -> Exception:
 
 
 async def _member(api: Api, scope: Scope) -> str:
-    caller = _verified(api, scope)
+    caller = await _verified(api, scope)
     return member_caller(caller.program_id, caller.member_id)
 
 

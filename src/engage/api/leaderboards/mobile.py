@@ -78,7 +78,7 @@ class LeaderboardController(Controller):
     )
     async def boards(self, request: Request[Any, Any, Any]) -> Answer[BoardList]:
         """With the period that is going on."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         with members_only():
             boards = await list_boards(
@@ -105,7 +105,7 @@ class LeaderboardController(Controller):
         """The first places, or with `around=me` those around the member. Of equal scores the one that was
         reached first stands first.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request, "top", "around", "n", "period")
         given = request.query_params.keys()
         if around and "top" in given:
@@ -133,7 +133,7 @@ class LeaderboardController(Controller):
     )
     async def name(self, request: Request[Any, Any, Any]) -> Answer[DisplayName]:
         """The name that others see on leaderboards."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         with members_only():
             return answer(await read_own_name(api.services, member.program_id, member.member_id))
@@ -147,7 +147,7 @@ class LeaderboardController(Controller):
     )
     async def choose(self, request: Request[Any, Any, Any]) -> Answer[DisplayName]:
         """1 to 30 characters that can be seen, with a letter or a digit. Others may have the same name."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         wanted = await read_json(request, _name)
         with members_only():
             chosen = await choose_name(api.services, member.program_id, member.member_id, wanted.name)
@@ -166,7 +166,7 @@ class LeaderboardController(Controller):
     )
     async def drop(self, request: Request[Any, Any, Any]) -> Answer[DisplayName]:
         """Repeating it changes nothing."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         with members_only():
             await drop_name(api.services, member.program_id, member.member_id)

@@ -18,7 +18,7 @@ READ: Final = BatchedFlow(read_homes, max_size=64, in_flight=2)
 
 
 async def _home(scope: Scope) -> Answer[Home]:
-    api, member = member_of(scope)
+    api, member = await member_of(scope)
     language = language_of(scope)
     with members_only():
         home = await api.batchers.submit(READ, HomeRequest(member.program_id, member.member_id, language))

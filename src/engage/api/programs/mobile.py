@@ -133,7 +133,7 @@ class MemberProgramController(Controller):
 
         `text` and titles are in the language of `Accept-Language`, as far as the program's document has them.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         with members_only():
             program, market = await read_in_force(api.services, member.program_id, member.member_id)
         country = next(country for country, known in program.countries.items() if known is market)

@@ -89,7 +89,7 @@ class QuizController(Controller):
         """Titles are in the language of `Accept-Language`. `attempts_left` does not count an attempt that has
         begun: it goes on until `open_until`.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         language = language_of(request.scope)
         with members_only():
@@ -111,7 +111,7 @@ class QuizController(Controller):
         """The questions and their options, in the order of this attempt. An attempt that is still open is
         answered again and not counted twice. One that runs out is used.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         await read_empty(request)
         language = language_of(request.scope)
         shape = partial(_started, language=language)
@@ -134,7 +134,7 @@ class QuizController(Controller):
         self, request: Request[Any, Any, Any], quiz_id: QuizIdParameter, attempt_id: AttemptIdParameter
     ) -> Answer[QuizResult]:
         """An attempt is answered once, as a whole. The same answers again are answered again."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         given = await read_json(request, _answers)
         answers = AnswerRequest(
             member.program_id,

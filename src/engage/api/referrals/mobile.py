@@ -67,7 +67,7 @@ class ReferralController(Controller):
         """The code is made with the first request, and stays the member's. Without an address in the
         program's document, `url` is the page of this installation.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         with members_only():
             mine = await read_my_referral(api.services, member.program_id, member.member_id)
@@ -86,7 +86,7 @@ class ReferralController(Controller):
     )
     async def use(self, request: Request[Any, Any, Any]) -> Answer[ClaimedReferral]:
         """Once for a member, soon after joining. A `flagged` referral waits for an operator."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         claim = await read_json(request, _claim)
         with members_only():
             claimed = await claim_referral(

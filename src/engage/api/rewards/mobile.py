@@ -95,7 +95,7 @@ class RewardController(Controller):
         """With the remaining stock of each reward, how many of it the member can still redeem, and the prices
         of campaigns, whose titles are in the language of `Accept-Language`.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request)
         language = language_of(request.scope)
         with members_only():
@@ -115,7 +115,7 @@ class RewardController(Controller):
     )
     async def redeem(self, request: Request[Any, Any, Any]) -> Answer[Redemption]:
         """Points are exchanged for a coupon, which only this member can use, or a transferable F-code."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         redemption = await read_json(request, _redemption)
         key = keyed(request.scope, _redeemed)
         wanted = RewardRequest(member.program_id, member.member_id, redemption.reward_id, key)
@@ -137,7 +137,7 @@ class RewardController(Controller):
         """For a reward that is sold out. Who waits already keeps the position. Pieces that are there again
         are kept for the first members of the list, for a day each: `turn_until`.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         await read_empty(request)
         with members_only():
             place = await wait_for_reward(api.services, member.program_id, member.member_id, reward_id)
@@ -154,7 +154,7 @@ class RewardController(Controller):
     )
     async def pass_on(self, request: Request[Any, Any, Any], code: CodeParameter) -> Answer[CouponView]:
         """Once: who receives it can use it, and not pass it on. Coupons cannot be passed on."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         wanted = await read_json(request, _pass)
         with members_only():
             passed = await pass_f_code(
@@ -182,7 +182,7 @@ class RewardController(Controller):
         limit: Limit = PAGE,
     ) -> Answer[CouponPage]:
         """Used and expired coupons are included."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         check_query(request, "state", "cursor", "limit")
         before = id_before(cursor)
         with members_only():

@@ -36,7 +36,7 @@ class StreakController(Controller):
 
         The price is in the `offer` of the home screen's streak.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         await read_empty(request)
         with members_only():
             freeze = await buy_freeze(

@@ -77,7 +77,7 @@ class TaskController(Controller):
         Titles, sentences and local times are in the language of `Accept-Language`. Send the ETag in
         `If-None-Match`: the answer is 304 while nothing has changed.
         """
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         with members_only():
             found = await read_tasks(api.services, member.program_id, member.member_id)
         language = language_of(request.scope)

@@ -48,7 +48,7 @@ class WithdrawalController(Controller):
     )
     async def withdraw(self, request: Request[Any, Any, Any]) -> Answer[WithdrawalView]:
         """In cash at a counter, or by mobile money. The points of a failed withdrawal are given back."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         wanted = await read_json(request, _withdrawal)
         with members_only():
             withdrawal = await withdraw(
@@ -75,7 +75,7 @@ class WithdrawalController(Controller):
         withdrawal_id: WithdrawalIdParameter,
     ) -> Answer[WithdrawalView]:
         """The state is `unknown` until the provider has confirmed the payout or its failure."""
-        api, member = member_of(request.scope)
+        api, member = await member_of(request.scope)
         with members_only():
             withdrawal = await read_withdrawal(
                 api.services, member.program_id, member.member_id, withdrawal_id
