@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from joserfc import jwt
-from joserfc.jwk import RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from tests.support.tcp import HOST, tcp_server
 
@@ -18,12 +18,15 @@ CLIENT = "engage"
 
 
 class IdentityProvider:
-    """`claims` are added to those of each ID token; one that is None is left out."""
+    """`claims` are added to those of each ID token; one that is None is left out. `signing_key` signs it, and
+    `keys` are published.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.key = RSAKey.generate_key(2048, {"kid": "k1", "use": "sig", "alg": "RS256"})
-        self.signing_key = self.key
+        self.keys: list[RSAKey | ECKey] = [self.key]
+        self.signing_key: RSAKey | ECKey = self.key
         self.claims: dict[str, Any] = {}
         self.tokens_status = 200
         self.secrets: set[str] | None = None  # Without them every client secret is right.
@@ -45,7 +48,8 @@ class IdentityProvider:
             "email_verified": True,
         } | self.claims
         kept = {name: value for name, value in claims.items() if value is not None}
-        self.id_token = jwt.encode({"alg": "RS256", "kid": "k1"}, kept, self.signing_key)
+        header = {"alg": self.signing_key.alg or "RS256", "kid": self.signing_key.kid}
+        self.id_token = jwt.encode(header, kept, self.signing_key)
         return f"code=c-1&state={self.asked['state'][0]}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -87,7 +91,7 @@ class IdentityProvider:
                     "jwks_uri": f"{self.url}/keys",
                 } | self.endpoints
             case "/keys":
-                return {"keys": [self.key.as_dict(private=False)]}
+                return {"keys": [key.as_dict(private=False) for key in self.keys]}
             case _:
                 return {"id_token": self.id_token, "access_token": "a", "token_type": "Bearer"}
 
