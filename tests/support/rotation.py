@@ -3,8 +3,8 @@
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -62,43 +62,60 @@ async def traffic(call: Callable[[], Awaitable[object]]) -> AsyncIterator[Traffi
 
 
 class Role:
-    """A role of PostgreSQL that has to give its password. `admin` is a superuser's connection."""
+    """A role of PostgreSQL that has to give its password. `admins` are a superuser's connections, to the
+    primary first and then to its standbys.
+    """
 
-    def __init__(self, admin: asyncpg.Connection, name: str, url: str) -> None:
-        self.admin = admin
+    def __init__(self, admins: Sequence[asyncpg.Connection], name: str, url: str) -> None:
+        self.admins = admins
         self.name = name
         self._url = url
 
-    def url(self, password: str) -> str:
-        url = make_url(self._url).set(username=self.name, password=password)
+    def url(self, password: str, of: str = "") -> str:
+        """Return the database's URL, or another one, with the role and this password."""
+        url = make_url(of or self._url).set(username=self.name, password=password)
         return url.render_as_string(hide_password=False)
 
     async def set_password(self, password: str) -> None:
-        await self.admin.execute(f"ALTER ROLE {self.name} PASSWORD '{password}'")
+        await self.admins[0].execute(f"ALTER ROLE {self.name} PASSWORD '{password}'")
 
     async def disconnect(self) -> None:
         """End all connections of the role."""
-        await self.admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", self.name
-        )
+        for admin in self.admins:
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", self.name
+            )
 
 
 @asynccontextmanager
-async def role_with_password(settings: Settings, password: str) -> AsyncIterator[Role]:
-    """Create a role for a database, whose tables it may use."""
+async def role_with_password(settings: Settings, password: str, *standbys: str) -> AsyncIterator[Role]:
+    """Create a role for a database, whose tables it may use. The servers at these URLs, its standbys, ask for
+    the password, too.
+    """
     name = f"role_{secrets.token_hex(4)}"
-    admin = await asyncpg.connect(settings.database_url.replace("+asyncpg", ""))
+    async with AsyncExitStack() as stack:
+        admins = [
+            await stack.enter_async_context(_admin_who_asks(url, name))
+            for url in (settings.database_url, *standbys)
+        ]
+        await admins[0].execute(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{password}'")
+        role = Role(admins, name, settings.database_url)
+        try:
+            yield role
+        finally:
+            await role.disconnect()
+            await admins[0].execute(f"DROP OWNED BY {name}")
+            await admins[0].execute(f"DROP ROLE {name}")
+
+
+@asynccontextmanager
+async def _admin_who_asks(url: str, name: str) -> AsyncIterator[asyncpg.Connection]:
+    """Connect as a superuser to a server, which asks a role for its password meanwhile."""
+    admin = await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         with _asked_for_password(Path(await admin.fetchval("SHOW hba_file")), name):
             await admin.execute("SELECT pg_reload_conf()")
-            await admin.execute(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{password}'")
-            role = Role(admin, name, settings.database_url)
-            try:
-                yield role
-            finally:
-                await role.disconnect()
-                await admin.execute(f"DROP OWNED BY {name}")
-                await admin.execute(f"DROP ROLE {name}")
+            yield admin
         await admin.execute("SELECT pg_reload_conf()")
     finally:
         await admin.close()
