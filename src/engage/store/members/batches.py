@@ -28,9 +28,11 @@ class StoredRows(msgspec.Struct, frozen=True):
     cards: dict[str, str]
 
 
-_IDS = Batch("k", members, "member_id")
-_PERSONS = Batch("k", members, "person_hash")
-_CARDS = Batch("k", card_numbers, "card_number")
+# The program is a column of each batch: with one value for all rows, the plan for a table without statistics
+# reads all members of the program.
+_IDS = Batch("k", members, "program_id", "member_id")
+_PERSONS = Batch("k", members, "program_id", "person_hash")
+_CARDS = Batch("k", card_numbers, "program_id", "card_number")
 _NEW = Batch(
     *("n", members, "program_id", "member_id", "country", "kind", "birth_date", "person_hash", "phone"),
     "referral_code",
@@ -40,17 +42,17 @@ _NEW_CARDS = Batch("c", card_numbers, "program_id", "card_number", "member_id")
 
 _READ_MEMBERS = text(f"""
 SELECT m.member_id, m.country, m.merged_into IS NOT NULL OR m.erased_at IS NOT NULL
-FROM {_IDS} JOIN members m ON m.program_id = :program_id AND m.member_id = k.member_id
+FROM {_IDS} JOIN members m ON m.program_id = k.program_id AND m.member_id = k.member_id
 """)  # noqa: S608  # Names of the schema, here and below.
 
 _READ_PERSONS = text(f"""
 SELECT m.person_hash
-FROM {_PERSONS} JOIN members m ON m.program_id = :program_id AND m.person_hash = k.person_hash
+FROM {_PERSONS} JOIN members m ON m.program_id = k.program_id AND m.person_hash = k.person_hash
 """)  # noqa: S608
 
 _READ_CARDS = text(f"""
 SELECT c.card_number, c.member_id
-FROM {_CARDS} JOIN card_numbers c ON c.program_id = :program_id AND c.card_number = k.card_number
+FROM {_CARDS} JOIN card_numbers c ON c.program_id = k.program_id AND c.card_number = k.card_number
 """)  # noqa: S608
 
 # In key order, as every writer takes the keys of one member after another's.
@@ -70,8 +72,6 @@ ON CONFLICT DO NOTHING
 
 
 # Of two members whose references have one form, and who joined before forms were compared, one gets its hash.
-# The program is a column of the batch: with one value for all rows, the plan for a table without statistics
-# reads all members of the program.
 _REHASH = text(f"""
 UPDATE members m SET person_hash = k.person_hash
 FROM (
@@ -96,10 +96,9 @@ async def read_stored(
     card_numbers: Sequence[str],
 ) -> StoredRows:
     """Read which of these ids, persons and cards are taken in a program."""
-    program = {"program_id": program_id}
-    stored = await conn.execute(_READ_MEMBERS, program | _IDS.of((id_,) for id_ in member_ids))
-    persons = await conn.execute(_READ_PERSONS, program | _PERSONS.of((hash_,) for hash_ in person_hashes))
-    cards = await conn.execute(_READ_CARDS, program | _CARDS.of((card,) for card in card_numbers))
+    stored = await conn.execute(_READ_MEMBERS, _IDS.of((program_id, id_) for id_ in member_ids))
+    persons = await conn.execute(_READ_PERSONS, _PERSONS.of((program_id, hash_) for hash_ in person_hashes))
+    cards = await conn.execute(_READ_CARDS, _CARDS.of((program_id, card) for card in card_numbers))
     return StoredRows(
         members={member_id: StoredMember(country, closed) for member_id, country, closed in stored},
         persons=set(persons.scalars()),
