@@ -1,7 +1,7 @@
 """Settings of a process, read once from its environment."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -123,9 +123,34 @@ def values_of(text: str) -> tuple[str, ...]:
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Raises SettingsError."""
-    env = os.environ if environment is None else environment
-    found = {name: env[variable_of(name)] for name in VARIABLES if variable_of(name) in env}
-    files = _secret_files(env)
+    found, files = _read(os.environ if environment is None else environment, VARIABLES)
+    missing = [
+        variable_of(name)
+        for name in ("database_url", "state_url", "queue_url", "topics_url")
+        if name not in found
+    ]
+    if missing:
+        raise SettingsError(f"not set: {', '.join(missing)}")
+    return _settings(found, files)
+
+
+def with_environment(
+    settings: Settings, *, fixed: Collection[str], environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Return settings with all those that the environment has, but for the `fixed`. Raises SettingsError."""
+    others = [name for name in VARIABLES if name not in fixed]
+    found, files = _read(os.environ if environment is None else environment, others)
+    own_files = {name: path for name, path in settings.secret_files.items() if name not in found}
+    own = {name: getattr(settings, name) for name in VARIABLES}
+    return _settings(own | found, own_files | files)
+
+
+def _read(env: Mapping[str, str], names: Sequence[str]) -> tuple[dict[str, str], dict[str, Path]]:
+    """Return the values of settings that an environment has, and the files of secrets among them."""
+    found = {name: env[variable_of(name)] for name in names if variable_of(name) in env}
+    paths = {name: env.get(variable_of(name) + FILE_SUFFIX) for name in SECRETS if name in names}
+    # Absolute, for a child process may begin in another folder.
+    files = {name: Path(path).absolute() for name, path in paths.items() if path}
     both = [variable_of(name) for name in files if name in found]
     if both:
         raise SettingsError(f"set twice, as a value and as a file: {', '.join(both)}")
@@ -134,30 +159,20 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             found[name] = read_secret(path)
         except SettingsError as error:
             raise SettingsError(f"{variable_of(name)}{FILE_SUFFIX}: {error}") from error
-    missing = [
-        variable_of(name)
-        for name in ("database_url", "state_url", "queue_url", "topics_url")
-        if name not in found
-    ]
-    if missing:
-        raise SettingsError(f"not set: {', '.join(missing)}")
+    return found, files
+
+
+def _settings(values: Mapping[str, object], files: dict[str, Path]) -> Settings:
     try:
-        settings = msgspec.convert(found, Settings, strict=False, dec_hook=_path)
+        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{PREFIX}…: {error}") from error
-    settings = msgspec.structs.replace(settings, secret_files=files)
     # Secrets are sent to these.
     for name in ("momo_url", "oidc_issuer"):
         url = getattr(settings, name)
         if url and not is_confidential(url):
             raise SettingsError(f"{PREFIX}{name.upper()}: {url} is not an https URL")
-    return settings
-
-
-def _secret_files(env: Mapping[str, str]) -> dict[str, Path]:
-    named = ((name, env.get(variable_of(name) + FILE_SUFFIX)) for name in SECRETS)
-    # Absolute, for a child process may begin in another folder.
-    return {name: Path(path).absolute() for name, path in named if path}
+    return msgspec.structs.replace(settings, secret_files=files)
 
 
 def read_secret(path: Path) -> str:

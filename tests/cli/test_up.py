@@ -39,12 +39,18 @@ def family(pid: int) -> list[int]:
 async def test_one_command_runs_everything_until_a_signal(home: Path) -> None:
     port = server_port()
     folder = home / "there"
-    async with up(home, port) as (running, output):
+    # The first is a setting like any other, the second a server, and the sandbox has its own.
+    variables = {"ENGAGE_TRACES_RATIO": "0.25", "ENGAGE_DATABASE_URL": "postgresql+asyncpg://elsewhere/e"}
+    async with up(home, port, **variables) as (running, output):
         assert health(port) == 200
         assert f"http://127.0.0.1:{port}/\n" in output
         assert re.search(r"ws://127\.0\.0\.1:\d+/\n", output)
         assert "\x1b" not in output, "there is no terminal, so there are no colours"
         assert set(pids(folder)) == {"PostgreSQL", "Valkey", *PROCESSES}
+        for name in PROCESSES:
+            environment = psutil.Process(pids(folder)[name]).environ()
+            assert environment["ENGAGE_TRACES_RATIO"] == "0.25", name
+            assert environment["ENGAGE_DATABASE_URL"] != variables["ENGAGE_DATABASE_URL"], name
 
         same_folder = await engage("up", "--data", "there", "--port", str(server_port()), cwd=home)
         same_port = await engage("up", "--data", "elsewhere", "--port", str(port), cwd=home)

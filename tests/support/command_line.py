@@ -43,10 +43,10 @@ async def run(settings: Settings | None, *arguments: str, cwd: Path) -> tuple[in
 
 @asynccontextmanager
 async def up(
-    cwd: Path, port: int, data: str = "there"
+    cwd: Path, port: int, data: str = "there", **environment: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Start `engage up` and wait until it is ready. Yields (process, output until then)."""
-    running = await engage("up", "--data", data, "--port", str(port), cwd=cwd)
+    running = await engage("up", "--data", data, "--port", str(port), cwd=cwd, **environment)
     assert running.stdout is not None
     output: list[str] = []
     try:

@@ -19,11 +19,22 @@ from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder
 from engage.embedded.errors import InstallationError, ProcessFailed
 from engage.embedded.installation import open_folder, open_servers
 from engage.embedded.supervisor import Supervisor, start_all
-from engage.settings import Settings
+from engage.settings import SERVER_URLS, Settings, with_environment
 
 MAX_EXITS = 3  # A process that ends this often before all are ready will not start.
 PROCESSES = (processes.api, processes.feed, processes.worker)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+# The settings that this command decides, whatever its environment says: its servers, secrets and addresses
+# are its own, each process has its own operations port and liveness file, and no money moves. Its processes
+# get all others of the environment.
+DECIDED = (
+    *SERVER_URLS,
+    *("pepper", "jwks", "sandbox"),
+    *("api_host", "api_port", "feed_host", "feed_port", "feed_url"),
+    *("operations_host", "operations_port", "liveness_file"),
+    *("payouts", "momo_url", "momo_environment", "momo_subscription_key", "momo_user", "momo_key"),
+)
 
 
 class Location(msgspec.Struct, frozen=True):
@@ -54,12 +65,15 @@ def up(data: Path, port: int, host: str) -> None:
     """Run everything on this machine: PostgreSQL, Valkey, the API, the feed and a worker, as a sandbox.
 
     Ctrl-C stops it. The data stays in the folder. SIGUSR2 starts new processes before it stops the old ones.
+
+    Settings of the environment, such as ENGAGE_TRACES_URL, hold for the processes; servers, secrets, ports
+    and payouts are the sandbox's own.
     """
     asyncio.run(run_until_signal(Location(data, host, port), Screen()))
 
 
 async def run_until_signal(location: Location, screen: Screen) -> None:
-    """Return after a signal has stopped all processes. Raises InstallationError."""
+    """Return after a signal has stopped all processes. Raises InstallationError, SettingsError."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in _stop_signals():
@@ -85,7 +99,7 @@ def _stop_signals() -> list[signal.Signals]:
 
 async def _serve(location: Location, screen: Screen) -> None:
     async with open_folder(location.path, on_message=screen.show) as folder:
-        adjust = _choose_addresses(location)
+        adjust = _choose_settings(location)
         if location.host not in LOOPBACK:
             screen.show(f"the sandbox shows its keys to all computers that can reach {location.host}")
         screen.begin_step("starting PostgreSQL and Valkey")
@@ -107,8 +121,9 @@ async def _serve(location: Location, screen: Screen) -> None:
             screen.end_step()
 
 
-def _choose_addresses(location: Location) -> Callable[[Settings], Settings]:
-    """Return a change of the settings. The feed uses the next port, or any free one.
+def _choose_settings(location: Location) -> Callable[[Settings], Settings]:
+    """Return a change of the settings, which takes those of the environment too, and raises SettingsError.
+    The feed uses the next port, or any free one.
 
     Raises InstallationError if the API's port is taken.
     """
@@ -123,7 +138,7 @@ def _choose_addresses(location: Location) -> Callable[[Settings], Settings]:
 
     def adjust(settings: Settings) -> Settings:
         return msgspec.structs.replace(
-            settings,
+            with_environment(settings, fixed=DECIDED),
             api_host=location.host,
             api_port=location.port,
             feed_host=location.host,
