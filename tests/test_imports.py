@@ -136,6 +136,7 @@ OWN_TEXT = {
         "embedded/secrets.py",
         "sandbox_secrets.py",
         "feed/asyncapi.py",
+        "api/site.py",
         "store/shop/orders.py",
     ),
     *(

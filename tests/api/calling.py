@@ -10,11 +10,12 @@ from typing import Any
 
 import httpx
 import jsonschema_rs
+import msgspec
 from sqlalchemy import text
 
 from engage.api.app import app_of
-from engage.api.contract.openapi import PROBLEM_JSON, document
-from engage.api.controllers import controllers
+from engage.api.contract.built import read_built
+from engage.api.contract.openapi import PROBLEM_JSON
 from engage.api.http.application import Application
 from engage.api.http.context import Api, open_api
 from engage.clock import Clock
@@ -145,7 +146,7 @@ async def _check_problem(sandbox: bool, answer: httpx.Response) -> None:
 @cache
 def _documented(sandbox: bool) -> tuple[list[tuple[re.Pattern[str], set[str]]], Any]:
     """Return (pattern of method and path, codes) of each operation, and a validator of problems."""
-    contract = document(controllers(sandbox=sandbox))
+    contract = msgspec.json.decode(read_built(sandbox=sandbox))
     documented = [
         (
             re.compile(f"{method.upper()} {re.sub('{.*?}', '[^/]+', path)}"),

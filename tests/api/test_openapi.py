@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import jsonschema_rs
+import msgspec
 import pytest
 import yaml
 
+from engage.api.contract.built import read_built
 from engage.api.contract.openapi import as_yaml, document
 from engage.api.controllers import controllers
 from engage.domain.refusals import Code, UseCase, codes_of
@@ -31,7 +33,13 @@ def operations(contract: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 def test_the_committed_contract_is_up_to_date(contract: dict[str, Any]) -> None:
     assert KEPT.read_text(encoding="utf-8") == as_yaml(contract), "`engage openapi` writes it"
-    assert yaml.safe_load(as_yaml(contract)) == contract
+    assert yaml.load(as_yaml(contract), yaml.CSafeLoader) == contract
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_the_contract_that_an_api_serves_is_that_of_its_code(sandbox: bool) -> None:
+    served = msgspec.json.decode(read_built(sandbox=sandbox))
+    assert served == document(controllers(sandbox=sandbox)), "`engage openapi` writes it"
 
 
 def test_every_operation_is_described_with_its_problems(contract: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from engage.api.http.application import Application
 from engage.api.http.context import STATE, Api, open_api
 from engage.api.http.loopback import loopback_host
 from engage.api.http.problems import BODY_BYTES, to_problem
-from engage.api.site import DemoController, reference_of
+from engage.api.site import DemoController, reference
 from engage.clock import Clock
 from engage.console import context as console
 from engage.console.site import console_router
@@ -47,11 +47,10 @@ def _open(app: Litestar, api: Api) -> None:
 
 def _app(settings: Settings, lifespan: list[Lifespan]) -> Application:
     sandbox = settings.sandbox is not None
-    contract = controllers(sandbox=sandbox)
     return Application(
         [
-            *contract,
-            reference_of(contract),
+            *controllers(sandbox=sandbox),
+            reference(sandbox=sandbox),
             *([DemoController] if sandbox else []),
             console_router(settings, [loopback_host] if sandbox else []),
         ],

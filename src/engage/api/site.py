@@ -8,7 +8,7 @@ import asyncio
 import gzip
 import hashlib
 import mimetypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Controller, Request, get
 from litestar.params import PathParameter
 
-from engage.api.contract import openapi
+from engage.api.contract import built, openapi
 from engage.api.http.answers import SAFE, Answer, Headers
 from engage.api.http.problems import language_of
 from engage.decoding.weighted import preferred
@@ -53,7 +53,7 @@ _templates = Environment(
 
 
 class _MadeOnce:
-    """A text that takes seconds to make. A thread makes it, and the API answers others meanwhile."""
+    """A text that takes a while to make. A thread makes it, and the API answers others meanwhile."""
 
     def __init__(self, make: Callable[[], bytes]) -> None:
         self._make = make
@@ -83,15 +83,14 @@ class DemoController(Controller):
         return _file(request, PAGES, name)
 
 
-def reference_of(controllers: Sequence[type[Controller]]) -> type[Controller]:
-    """The reference of an API with these controllers. Its document is made when somebody first asks."""
+def reference(*, sandbox: bool) -> type[Controller]:
+    """Make the reference of an API, by its built document. YAML is made when somebody first asks."""
 
     @cache
-    def document() -> openapi.Document:
-        return openapi.document(controllers)
+    def as_json_text() -> bytes:
+        return built.read_built(sandbox=sandbox)
 
-    json_text = _MadeOnce(lambda: msgspec.json.encode(document()))
-    yaml_text = _MadeOnce(lambda: openapi.as_yaml(document()).encode())
+    yaml_text = _MadeOnce(lambda: openapi.as_yaml(msgspec.json.decode(as_json_text())).encode())
 
     @cache
     def page() -> bytes:
@@ -116,7 +115,7 @@ def reference_of(controllers: Sequence[type[Controller]]) -> type[Controller]:
 
         @get("/openapi.json")
         async def as_json(self, request: Request[Any, Any, Any]) -> Answer[bytes]:
-            return _tagged(request, await json_text.get(), b"application/vnd.oai.openapi+json")
+            return _tagged(request, as_json_text(), b"application/vnd.oai.openapi+json")
 
         @get("/openapi.yaml")
         async def as_yaml(self, request: Request[Any, Any, Any]) -> Answer[bytes]:

@@ -1,4 +1,7 @@
-"""`engage openapi`: write the HTTP contract and the schemas of documents to files, or check the files."""
+"""`engage openapi`: write the HTTP contract and the schemas of documents to files, or check the files.
+
+An API serves the contract from files of its package: `engage.api.contract.built`.
+"""
 
 import difflib
 import json
@@ -8,7 +11,9 @@ from pathlib import Path
 import rich_click as click
 
 DEFAULT_FILE = Path("openapi/engage.yaml")
+DEFAULT_BUILT = Path("src/engage/api/contract/built")
 LINES_SHOWN = 60
+LINE_SHOWN = 200
 
 
 @click.command
@@ -20,23 +25,36 @@ LINES_SHOWN = 60
     show_default=True,
     help="File of the contract. The schemas are beside it.",
 )
-def openapi(check: bool, file: Path) -> None:
+@click.option(
+    "--built",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_BUILT,
+    show_default=True,
+    help="Folder of the contracts that an API serves, with the sandbox and without.",
+)
+def openapi(check: bool, file: Path, built: Path) -> None:
     """Write the contract of the code, with the sandbox, as OpenAPI 3.1, and the JSON Schemas of documents."""
     differ = [
-        path for path, text in _generated(file) if not (_agrees(path, text) if check else _write(path, text))
+        path
+        for path, text in _generated(file, built)
+        if not (_agrees(path, text) if check else _write(path, text))
     ]
     if differ:
         names = ", ".join(map(str, differ))
         raise click.ClickException(f"{names} differ from the code; `engage openapi` writes them")
 
 
-def _generated(file: Path) -> Iterator[tuple[Path, str]]:
+def _generated(file: Path, built: Path) -> Iterator[tuple[Path, str]]:
+    from engage.api.contract.built import as_json, name_of
     from engage.api.contract.openapi import as_yaml, document
     from engage.api.controllers import controllers
     from engage.domain.campaigns import parse as campaigns
     from engage.domain.program import parse as programs
 
-    yield file, as_yaml(document(controllers(sandbox=True)))
+    made = {sandbox: document(controllers(sandbox=sandbox)) for sandbox in (True, False)}
+    yield file, as_yaml(made[True])
+    for sandbox, contract in made.items():
+        yield built / name_of(sandbox=sandbox), as_json(contract)
     for name, schema in (("program", programs.schema()), ("campaign", campaigns.schema())):
         yield file.parent / f"{name}.schema.json", json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
@@ -56,7 +74,7 @@ def _agrees(file: Path, text: str) -> bool:
     )
     drift = list(lines)
     if drift:
-        click.echo("\n".join(drift[:LINES_SHOWN]))
+        click.echo("\n".join(line[:LINE_SHOWN] for line in drift[:LINES_SHOWN]))
         return False
     click.echo(f"{file} agrees with the code")
     return True

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 import msgspec
@@ -21,7 +20,6 @@ from engage.torture.asking import advance, may_repeat, open_client
 from engage.torture.checks import Broken, check
 from engage.torture.checks.exchanges import exchanges_of
 from engage.torture.checks.statuses import no_server_errors
-from engage.torture.contract import make_contract
 from engage.torture.members import live
 from engage.torture.plan import Plan, without
 from engage.torture.proof import judged, unproved
@@ -97,7 +95,6 @@ async def _run(
     skipped: dict[str, str],
     report: Callable[[str], None],
 ) -> Result:
-    contract = await make_contract(root)
     report("starting an installation")
     has_clocks = any(step.fault == "clock" for step in plan.steps)
     rounds: list[Round] = []
@@ -108,7 +105,7 @@ async def _run(
             async with _members(system, plan, record):
                 await break_by_plan(system, plan, probe, report, rounds)
             report("waiting for what is due, and checking")
-            broken = [*_late(rounds), *await _checks(system, record, probe, contract)]
+            broken = [*_late(rounds), *await _checks(system, record, probe)]
         finally:
             shutil.copytree(folder / "logs", root / "logs", dirs_exist_ok=True)
     exchanges = exchanges_of(record.lines)
@@ -150,7 +147,7 @@ async def _members(system: System, plan: Plan, record: Record) -> AsyncIterator[
             await living
 
 
-async def _checks(system: System, record: Record, probe: Probe, contract: dict[str, Any]) -> list[Broken]:
+async def _checks(system: System, record: Record, probe: Probe) -> list[Broken]:
     """Wait until all that was due is done, then judge by the clients, the audit and a rebuild."""
     recovery = await probe.until_live(asyncio.get_running_loop().time())
     if recovery.missing:
@@ -160,7 +157,7 @@ async def _checks(system: System, record: Record, probe: Probe, contract: dict[s
         async with asyncio.timeout(WAITING_S):
             await _advance(system, record)
         async with asyncio.timeout(WAITING_S):
-            broken += await _check(system, record, probe, contract)
+            broken += await _check(system, record, probe)
             audited = await audit(system.settings)
             broken += [
                 Broken(
@@ -177,11 +174,11 @@ async def _checks(system: System, record: Record, probe: Probe, contract: dict[s
     return broken
 
 
-async def _check(system: System, record: Record, probe: Probe, contract: dict[str, Any]) -> list[Broken]:
+async def _check(system: System, record: Record, probe: Probe) -> list[Broken]:
     """Run the checks. They ask an API, which on a busy machine may be away once more."""
     while True:
         try:
-            return await check(system.endpoints, record, contract)
+            return await check(system.endpoints, record)
         except httpx.HTTPError as error:
             if not may_repeat(error):
                 raise

@@ -1,7 +1,7 @@
 """Judge an installation from outside, by what its clients were answered."""
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 from engage.torture.asking import advance, open_client
 from engage.torture.checks.books import read_books
@@ -19,13 +19,14 @@ SETTLING: Final = "PT10M"
 LIMIT_S: Final = 60.0
 
 
-async def check(endpoints: Endpoints, record: Record, contract: dict[str, Any]) -> list[Broken]:
+async def check(endpoints: Endpoints, record: Record) -> list[Broken]:
     """Return the promises that were broken. The members have stopped. Time passes first, so that all is done
     that falls due, and that the last requests have left to do. Raises HTTPError, and TimeoutError.
     """
     async with open_client(record, "checks", base_url=endpoints.apis[0], timeout_s=LIMIT_S) as http:
         async with asyncio.timeout(LIMIT_S):
             await advance(http, SETTLING)
+        contract = (await http.get("/openapi.json")).raise_for_status().json()
         evidence = Evidence(record.lines, await read_books(endpoints.database_url, PROGRAM), contract)
         members = [
             row.member_id for row in evidence.books.members if row.member_id not in evidence.books.closed
