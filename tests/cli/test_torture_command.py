@@ -4,7 +4,9 @@ import importlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import rich_click as click
 from click.testing import CliRunner, Result
@@ -12,10 +14,11 @@ from click.testing import CliRunner, Result
 from engage.cli import COMMANDS, load, main
 from engage.cli.options import Range
 from engage.torture import faketime, private_disk
-from engage.torture.plan import Plan, make_plan
+from engage.torture.plan import Plan, Step, make_plan
 from engage.torture.run import Result as RunResult
 
 USAGE = 2
+KILL = Step(round=0, fault="kill", target="api-1", begin_s=0, length_s=0)
 NO_RIGHTS = "a private file system needs more rights"
 
 
@@ -67,7 +70,27 @@ def test_a_fault_without_a_name_is_refused(faults: str) -> None:
 
 
 def test_a_fault_that_is_not_there_is_refused() -> None:
-    assert "unknown: flood" in refused("torture", "--faults", "kill,flood")
+    assert "unknown: flood; there are kill, stop, " in refused("torture", "--faults", "kill,flood")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fault": "flood"}, "unknown: flood; there are kill, stop, "),
+        ({"target": "moon"}, "kill cannot be done to 'moon', but to api-1, "),
+        ({"parameters": {"delay_s": 1.0}}, "kill takes no parameters"),
+        ({"fault": "slow", "target": "*/postgres"}, "slow takes delay_s"),
+    ],
+)
+def test_a_plan_with_what_nothing_can_do_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    step = msgspec.structs.replace(KILL, **change)
+    file = tmp_path / "plan.json"
+    file.write_bytes(msgspec.json.encode(Plan(seed=1, seconds=1, steps=[KILL, step, step])))
+    said = refused("torture", "--plan", str(file), "--in", str(tmp_path))
+    assert said.count(message) == 1
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_the_help_says_how_long_a_run_may_last() -> None:

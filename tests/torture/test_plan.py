@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engage.torture.faults import FAULTS
 from engage.torture.kinds import KINDS
 from engage.torture.parts import PROCESSES, SERVERS
-from engage.torture.plan import Plan, make_plan, without
+from engage.torture.plan import Plan, make_plan, mistakes, without
 
 SEEDS = st.integers(min_value=0, max_value=2**63)
 MINUTES = st.floats(min_value=0.1, max_value=3)
@@ -43,6 +43,11 @@ def test_faults_at_once_are_of_different_parts(seed: int) -> None:
         assert len(parts) == len(set(parts)) <= 2
         assert steps[0].begin_s == 0
         assert all(step.begin_s <= steps[0].length_s for step in steps)
+
+
+@given(SEEDS)
+def test_a_made_plan_has_no_mistakes(seed: int) -> None:
+    assert list(mistakes(make_plan(seed, minutes=2))) == []
 
 
 @given(SEEDS)

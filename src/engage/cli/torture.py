@@ -14,7 +14,7 @@ from rich.table import Table
 from engage.cli.options import Range
 from engage.cli.screen import Screen
 from engage.torture.kinds import KINDS
-from engage.torture.plan import Plan, make_plan
+from engage.torture.plan import Plan, make_plan, mistakes, unknown_faults
 from engage.torture.repeat import read_plan, shortest_failing, stories_of
 from engage.torture.run import ImpossibleFaults, Result, run
 from engage.torture.table import Row, rows_of
@@ -88,16 +88,19 @@ def _plan(seed: int, minutes: float, faults: str | None) -> Plan:
     names = [] if faults is None else [name.strip() for name in faults.split(",")]
     if not all(names):
         raise click.BadParameter("a name is empty", param_hint="--faults")
-    if unknown := sorted(set(names) - KINDS.keys()):
-        raise click.BadParameter(f"unknown: {', '.join(unknown)}", param_hint="--faults")
+    if unknown := unknown_faults(names):
+        raise click.BadParameter(unknown, param_hint="--faults")
     return make_plan(seed, minutes=minutes, faults=names)
 
 
 def _read(file: Path) -> Plan:
     try:
-        return read_plan(file)
+        plan = read_plan(file)
     except msgspec.MsgspecError as error:
         raise click.BadParameter(str(error), param_hint="--plan") from error
+    if found := list(dict.fromkeys(mistakes(plan))):
+        raise click.BadParameter("; ".join(found), param_hint="--plan")
+    return plan
 
 
 async def _run_until_signal(

@@ -96,6 +96,27 @@ def without(plan: Plan, faults: Collection[str]) -> Plan:
     return msgspec.structs.replace(plan, steps=steps)
 
 
+def mistakes(plan: Plan) -> Iterator[str]:
+    """Say what of a plan nothing can do: faults, targets and parameters that there are not."""
+    names = [step.fault for step in plan.steps]
+    if unknown := unknown_faults(names):
+        yield unknown
+    for step in plan.steps:
+        kind = KINDS.get(step.fault)
+        if kind is None:
+            continue
+        if step.target not in kind.targets:
+            yield f"{step.fault} cannot be done to {step.target!r}, but to {', '.join(kind.targets)}"
+        if step.parameters.keys() != kind.parameters.keys():
+            yield f"{step.fault} takes {', '.join(kind.parameters) or 'no parameters'}"
+
+
+def unknown_faults(names: Sequence[str]) -> str:
+    """Say which of these names are no faults, and which names are; nothing if all are."""
+    unknown = sorted(set(names) - KINDS.keys())
+    return f"unknown: {', '.join(unknown)}; there are {', '.join(KINDS)}" if unknown else ""
+
+
 def text_of_step(step: Step) -> str:
     parameters = "".join(f" {name}={value:g}" for name, value in step.parameters.items())
     length = f" {step.length_s:g} s" if step.length_s else ""
