@@ -19,7 +19,7 @@ from engage.torture.members.actions import PROGRAM
 
 REBUILD: Final = "a rebuild decides as before"
 ASKED: Final = 6
-REBUILD_S: Final = 60.0
+REBUILD_S: Final = 120.0
 
 
 class Decisions(Struct, frozen=True):
@@ -99,13 +99,18 @@ async def _empty_valkey(endpoints: Endpoints) -> None:
 
 
 async def _rebuild(endpoints: Endpoints) -> None:
-    """Raises RuntimeError if `engage rebuild` fails."""
+    """Raises RuntimeError if `engage rebuild` fails; TimeoutError."""
     program = await asyncio.create_subprocess_exec(
         *engage_command("rebuild"),
         env=endpoints.environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(program.communicate(), REBUILD_S)
+    try:
+        output, _ = await asyncio.wait_for(program.communicate(), REBUILD_S)
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
     if program.returncode:
         raise RuntimeError(f"engage rebuild failed: {output.decode()[-2_000:]}")
