@@ -14,7 +14,13 @@ from engage.cli.output import open_console, progress_bar, utc_text
 from engage.cli.run import run_with_services, run_with_settings
 from engage.flows.operations.audit import CHECKS, Audit, Check, Finding
 from engage.flows.operations.audit import audit as audit_ledger
+from engage.flows.operations.rebuild import PATIENCE_S
 from engage.flows.operations.rebuild import rebuild as rebuild_state
+
+INCOMPLETE = (
+    ", so the rebuild is not complete: repeat it when the server answers. Members who were not loaded are"
+    " loaded at their next request"
+)
 
 
 @click.command
@@ -45,7 +51,10 @@ def audit(ctx: click.Context, data: Path | None) -> None:
 @click.command
 @data_option
 def rebuild(data: Path | None) -> None:
-    """Load Valkey's state from PostgreSQL. The system may run meanwhile."""
+    """Load Valkey's state from PostgreSQL. The system may run meanwhile.
+
+    While a server does not answer, it waits and goes on, for a minute without any progress.
+    """
     console = open_console()
     with progress_bar(console, TimeElapsedColumn()) as progress:
         tasks = {name: progress.add_task(name, total=None) for name in ("members", "doorbells")}
@@ -53,7 +62,14 @@ def rebuild(data: Path | None) -> None:
         def show_progress(name: str, done: int, total: int) -> None:
             progress.update(tasks[name], completed=done, total=total)
 
-        result = run_with_services(data, lambda services: rebuild_state(services, on_progress=show_progress))
+        def show_waiting(part: str) -> None:
+            console.print(f"{part} does not answer; trying again for {PATIENCE_S:.0f} s", soft_wrap=True)
+
+        result = run_with_services(
+            data,
+            lambda services: rebuild_state(services, on_progress=show_progress, on_waiting=show_waiting),
+            hint=INCOMPLETE,
+        )
     console.print(
         f"[green]rebuilt[/] {result.loaded:,} of {result.members:,} members, "
         f"{result.doorbells:,} doorbells rung; other members are loaded at their next request",

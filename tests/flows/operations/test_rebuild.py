@@ -215,6 +215,7 @@ async def test_a_loader_that_fails_ends_the_rebuild(
 
     monkeypatch.setattr(rebuilding, "MEMBERS_PER_BATCH", 2)
     monkeypatch.setattr(rebuilding, "load_gate", fail)
+    monkeypatch.setattr(rebuilding, "PATIENCE_S", 0.0)
     with pytest.raises(Unavailable):
         await rebuild(services)
     assert "_load" not in {getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()}
