@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engage.bench.figures import Figure
 from engage.bench.setup.environment import Environment, open_environment
 from engage.bench.sizes import Sizes
-from engage.bench.suite import BENCHMARKS
+from engage.bench.suite import BENCHMARKS, collect
 
 TINY = Sizes(
     rounds=1,
@@ -85,7 +86,8 @@ async def env() -> AsyncIterator[Environment]:
 @pytest.mark.parametrize("name", list(BENCHMARKS))
 async def test_a_benchmark_returns_figures_and_stops_its_processes(name: str, env: Environment) -> None:
     before = set(psutil.Process().children(recursive=True))
-    figures = await BENCHMARKS[name](env)
+    figures: list[Figure] = []
+    await collect(BENCHMARKS[name](env), figures)
     assert figures
     for figure in figures:
         assert figure.benchmark == name

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -34,6 +34,7 @@ from engage.bench.errors import BenchmarkFailed
 from engage.bench.figures import Figure
 from engage.bench.setup.environment import Environment, open_environment
 from engage.bench.sizes import Sizes
+from engage.domain.refusals import Unavailable
 
 # On a quiet machine each benchmark takes less than a quarter of this with the default sizes.
 LIMIT_S = 900.0
@@ -41,7 +42,10 @@ LIMIT_S = 900.0
 # Of those whose time follows from their sizes.
 LIMITS: dict[str, Callable[[Sizes], float]] = {"scale": scale.limit_s, "soak": soak.limit_s}
 
-BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
+# Figures at the end, or each as soon as it is measured: a step that fails later loses none of these.
+Measuring = Awaitable[list[Figure]] | AsyncIterator[Figure]
+
+BENCHMARKS: dict[str, Callable[[Environment], Measuring]] = {
     "tap": tap.run,
     "home": home.run,
     "settle": settle.run,
@@ -65,8 +69,14 @@ BENCHMARKS: dict[str, Callable[[Environment], Awaitable[list[Figure]]]] = {
 }
 
 
+# A wrong result ends a benchmark as well as a command that fails: what was measured before stands.
+FAILURES = (BenchmarkFailed, TimeoutError, Unavailable, AssertionError)
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
-    """The figures of a benchmark, or why it failed. `load_average` is of the minute before it started."""
+    """The figures of a benchmark. If it failed, they are those of before, and `failure` says in which step
+    and why. `load_average` is of the minute before it started.
+    """
 
     name: str
     seconds: float
@@ -94,14 +104,21 @@ async def _measure(
     started = time.monotonic()
     figures: list[Figure] = []
     failure = None
+    step = "starting"
+
+    def note(progress: str) -> None:
+        nonlocal step
+        step = progress
+        report(progress)
+
     try:
         async with (
             asyncio.timeout(LIMITS[name](sizes) if name in LIMITS else LIMIT_S),
-            open_environment(parent, sizes, report=report, durable=durable) as env,
+            open_environment(parent, sizes, report=note, durable=durable) as env,
         ):
-            figures = await BENCHMARKS[name](env)
-    except (BenchmarkFailed, TimeoutError) as error:
-        failure = str(error) or "it took too long"
+            await collect(BENCHMARKS[name](env), figures)
+    except FAILURES as error:
+        failure = f"{step}: {_reason(error)}"
     return Outcome(
         name=name,
         seconds=round(time.monotonic() - started, 1),
@@ -109,3 +126,22 @@ async def _measure(
         figures=figures,
         failure=failure,
     )
+
+
+async def collect(measuring: Measuring, figures: list[Figure]) -> None:
+    """Add the figures of a benchmark to those that there are, and keep them whatever happens next."""
+    if isinstance(measuring, AsyncIterator):
+        async for figure in measuring:
+            figures.append(figure)  # noqa: PERF401  # A comprehension would lose all at an error.
+    else:
+        figures += await measuring
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return str(error) or "it took too long"
+        case Unavailable():
+            return f"{error.facts['part']} does not answer"
+        case _:
+            return str(error)

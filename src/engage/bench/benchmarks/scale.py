@@ -4,6 +4,7 @@ Installations of all sizes run side by side, and rounds alternate between them, 
 """
 
 import time
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import Final
@@ -61,7 +62,7 @@ def limit_s(sizes: Sizes) -> float:
     return STEADY_S + members * (MEMBER_S + sizes.credits_each * CREDIT_S) + sizes.rounds * ROUND_S
 
 
-async def run(env: Environment) -> list[Figure]:
+async def run(env: Environment) -> AsyncIterator[Figure]:
     populations = sorted(set(env.sizes.population))
     if env.sizes.visits * env.sizes.rounds > populations[0]:
         raise BenchmarkFailed(f"{populations[0]:,} members are too few for visits by another one each time")
@@ -72,11 +73,13 @@ async def run(env: Environment) -> list[Figure]:
             parent = env.folder.path.parent
             own = await stack.enter_async_context(open_environment(parent, env.sizes, report=env.report))
             sites.append(await stack.enter_async_context(open_site(own, size)))
-        figures = [figure for site in sites for figure in await fill(site)]
-        figures += await _compare(env, sites)
+        for site in sites:
+            async for figure in fill(site):
+                yield figure
+        for figure in await _compare(env, sites):
+            yield figure
         for command in (("audit",), ("report", "liability", "--json")):
-            figures.append(await timed(sites[-1], *command))
-        return figures
+            yield await timed(sites[-1], *command)
 
 
 async def _compare(env: Environment, sites: list[Site]) -> list[Figure]:

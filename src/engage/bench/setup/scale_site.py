@@ -65,8 +65,8 @@ async def open_site(env: Environment, size: int) -> AsyncIterator[Site]:
         )
 
 
-async def fill(site: Site) -> list[Figure]:
-    """Add the members with their past, and load all into the gate. Return what they take, and the times."""
+async def fill(site: Site) -> AsyncIterator[Figure]:
+    """Add the members with their past, and load all into the gate. Yield what they take, and the times."""
     size, each = site.size, site.env.sizes.credits_each
     what = f"{size:,} members with {each} settled credits each"
 
@@ -81,17 +81,15 @@ async def fill(site: Site) -> list[Figure]:
     report("vacuuming")
     await vacuum(site.services.db)
     added_s = time.perf_counter() - started
-    rebuild = await timed(site, "rebuild")
+    yield _figure(f"adding {what}", added_s, "s", note=f"{added_s / (size * each) * 1e6:.0f} µs a credit")
     stored, entries, people = await fetch_row(site.services.db, _SIZES)
+    yield _figure(f"bytes of a credit in PostgreSQL: {what}", (stored + entries) / (size * each), "bytes")
+    yield _figure(f"bytes of each of {size:,} members in PostgreSQL", people / size, "bytes")
+    rebuild = await timed(site, "rebuild")
     memory = await _valkey_bytes(site) - empty
     in_hash = f"{size / keys.BUCKETS:,.1f} members in a hash"
-    return [
-        _figure(f"adding {what}", added_s, "s", note=f"{added_s / (size * each) * 1e6:.0f} µs a credit"),
-        _figure(f"bytes of a credit in PostgreSQL: {what}", (stored + entries) / (size * each), "bytes"),
-        _figure(f"bytes of each of {size:,} members in PostgreSQL", people / size, "bytes"),
-        _figure(f"bytes of each of {size:,} members in Valkey", memory / size, "bytes", note=in_hash),
-        rebuild,
-    ]
+    yield _figure(f"bytes of each of {size:,} members in Valkey", memory / size, "bytes", note=in_hash)
+    yield rebuild
 
 
 async def _valkey_bytes(site: Site) -> int:
