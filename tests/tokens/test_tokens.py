@@ -283,10 +283,9 @@ async def test_a_cached_token_is_refused_once_it_expires(keys: Path) -> None:
     assert refused(verifier, good)
 
 
-async def test_the_cache_of_tokens_is_bounded(
-    verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_cache_of_tokens_is_bounded(keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verifying, "TOKENS_CACHED", 10)
+    verifier = await open_verifier(live(keys), CLOCK)
     for n in range(25):
         assert verifier.verify(token(sub=f"m-{n}")).member_id == f"m-{n}"
     assert len(verifier._verified) == 10

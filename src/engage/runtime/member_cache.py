@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from engage.domain.activity import MemberId
 from engage.domain.keys import MemberKey
 from engage.domain.refusals import AccountClosed, Code, Refusal
+from engage.fifo_cache import FifoCache
 from engage.runtime.database import one_statement
 from engage.store.members.members import Member, read_closed_members, read_members
 
@@ -27,12 +28,12 @@ COMMITS_WITHIN = timedelta(minutes=1)
 
 class MemberCache:
     def __init__(self) -> None:
-        self._members: dict[MemberKey, Member] = {}  # By the requested id.
+        self._members: FifoCache[MemberKey, Member] = FifoCache(CAPACITY)  # By the requested id.
         self._merged: dict[MemberKey, str] = {}
         self._since: datetime | None = None
 
     def add(self, member: Member) -> None:
-        self._add(member.key, member)
+        self._members.keep(member.key, member)
 
     def forget(self) -> None:
         """Forget everybody: the database may have lost members and mergers."""
@@ -59,7 +60,7 @@ class MemberCache:
             async with one_statement(db) as conn:
                 read = await read_members(conn, missing)
             for key, member in read.items():
-                self._add(key, member)
+                self._members.keep(key, member)
             found |= read
         return found
 
@@ -87,11 +88,6 @@ class MemberCache:
         latest = max((member.closed_at for member in closed), default=None)
         if latest is not None:
             self._since = latest - COMMITS_WITHIN
-
-    def _add(self, key: MemberKey, member: Member) -> None:
-        if len(self._members) >= CAPACITY:
-            self._members.clear()
-        self._members[key] = member
 
 
 async def with_current_members(members: MemberCache, db: AsyncEngine, run: Callable[[], Awaitable[T]]) -> T:

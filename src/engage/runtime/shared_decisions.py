@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from engage.domain.earning.credit import NewCredit
+from engage.fifo_cache import FifoCache
 from engage.ledger.accept import why_json
 from engage.ledger.decisions import store_decisions
 from engage.runtime.database import one_statement
@@ -32,8 +33,8 @@ class SharedDecisions:
 
     def __init__(self, db: AsyncEngine) -> None:
         self._db = db
-        self._numbers: dict[bytes, int] = {}
-        self._made_once: dict[bytes, None] = {}
+        self._numbers: FifoCache[bytes, int] = FifoCache(KEPT)
+        self._made_once: FifoCache[bytes, None] = FifoCache(KEPT)
 
     def number_of(self, credit: NewCredit) -> int | None:
         """The number of the decision to grant a credit; None if the credit says itself why."""
@@ -59,18 +60,18 @@ class SharedDecisions:
         if repeated:
             async with one_statement(self._db) as conn:
                 numbers = await store_decisions(conn, [why_json(whys[key].why) for key in repeated])
-            self._numbers.update(zip(repeated, numbers, strict=True))
+            for key, number in zip(repeated, numbers, strict=True):
+                self._numbers.keep(key, number)
         for key in repeated:
             self._made_once.pop(key, None)
-        self._made_once.update(dict.fromkeys(made.keys() - set(repeated)))
-        _drop_oldest(self._numbers)
-        _drop_oldest(self._made_once)
+        for key in made.keys() - set(repeated):
+            self._made_once.keep(key, None)
 
     def forget(self) -> None:
         """Look the decisions up again: another server is the primary."""
-        self._made_once.update(dict.fromkeys(self._numbers))
+        for key in self._numbers:
+            self._made_once.keep(key, None)
         self._numbers.clear()
-        _drop_oldest(self._made_once)
 
 
 def _can_be_shared(credit: NewCredit) -> bool:
@@ -88,8 +89,3 @@ def _key(credit: NewCredit) -> bytes:
     why = credit.why
     stated = (why.program, why.version, why.rule, why.activity, why.zone, why.inputs, why.trace)
     return blake2b(_encode(stated), digest_size=16).digest()
-
-
-def _drop_oldest(kept: dict[bytes, int] | dict[bytes, None]) -> None:
-    while len(kept) > KEPT:
-        del kept[next(iter(kept))]

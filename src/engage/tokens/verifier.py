@@ -21,6 +21,7 @@ from engage.domain.document.fields import ProgramId
 from engage.domain.identity import Identity
 from engage.domain.referrals.traits import trait_hash
 from engage.domain.refusals import Code, Refusal, Unavailable
+from engage.fifo_cache import FifoCache
 from engage.live_settings import LiveSettings
 from engage.settings import SettingsError
 from engage.tokens.compact import TOKEN_BYTES, decoded, parse
@@ -88,7 +89,7 @@ class TokenVerifier:
         self._tried_at = float("-inf")
         self._looked_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
-        self._verified: dict[str, Identity] = {}
+        self._verified: FifoCache[str, Identity] = FifoCache(TOKENS_CACHED)  # The oldest expires first.
         live.listen("pepper", self._verified.clear)  # Identities have hashes.
 
     async def identify(self, token: str) -> Identity:
@@ -110,10 +111,7 @@ class TokenVerifier:
             del self._verified[token]
             raise unauthorized("expired")
         identity = self._decode(token)
-        if len(self._verified) >= TOKENS_CACHED:
-            # The oldest is usually the first to expire.
-            del self._verified[next(iter(self._verified))]
-        self._verified[token] = identity
+        self._verified.keep(token, identity)
         return identity
 
     def _decode(self, token: str) -> Identity:
