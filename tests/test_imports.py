@@ -26,6 +26,7 @@ BASE = {
     "sandbox_secrets",
     "programs",
     "batching",
+    "fifo_cache",
     "connections",
     "metrics",
     "tracing",
@@ -46,13 +47,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "messages": {"domain"},
     "batching": {"domain", "tracing"},
     "direct_sql": set(),
+    "fifo_cache": set(),
     "connections": {"domain"},
     "yaml_text": set(),
     "audit": {"domain"},
     "schema": {"domain"},
     "logs": {"settings", "live_settings"},
     "tracing": {"settings", "logs"},
-    "tokens": {"decoding", "domain", "clock", "settings", "live_settings", "sandbox_secrets"},
+    "tokens": {"decoding", "domain", "clock", "settings", "live_settings", "sandbox_secrets", "fifo_cache"},
     **{
         adapter: {"decoding", "domain", "clock", "connections", "direct_sql", "schema", "audit"}
         for adapter in ADAPTERS

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from engage.bench.benchmarks import soak
 from engage.bench.figures import Figure
 from engage.bench.setup.environment import Environment, open_environment
 from engage.bench.sizes import Sizes
@@ -84,7 +85,10 @@ async def env() -> AsyncIterator[Environment]:
 
 
 @pytest.mark.parametrize("name", list(BENCHMARKS))
-async def test_a_benchmark_returns_figures_and_stops_its_processes(name: str, env: Environment) -> None:
+async def test_a_benchmark_returns_figures_and_stops_its_processes(
+    name: str, env: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "MOST_CACHED", 8)  # So that a short soak fills the caches too.
     before = set(psutil.Process().children(recursive=True))
     figures: list[Figure] = []
     await collect(BENCHMARKS[name](env), figures)

@@ -20,7 +20,7 @@ from engage.store.members.members import Member, read_closed_members, read_membe
 
 T = TypeVar("T")
 
-CAPACITY = 200_000
+MEMBERS_CACHED = 200_000
 
 # `closed_at` is written before the commit: an account that was closed earlier may become visible later.
 COMMITS_WITHIN = timedelta(minutes=1)
@@ -28,7 +28,7 @@ COMMITS_WITHIN = timedelta(minutes=1)
 
 class MemberCache:
     def __init__(self) -> None:
-        self._members: FifoCache[MemberKey, Member] = FifoCache(CAPACITY)  # By the requested id.
+        self._members: FifoCache[MemberKey, Member] = FifoCache(MEMBERS_CACHED)  # By the requested id.
         self._merged: dict[MemberKey, str] = {}
         self._since: datetime | None = None
 

@@ -1,7 +1,7 @@
 """`soak`: members, a shop and open sockets for an hour at half of the load that the machine can do.
 
 Every minute it reports latencies, errors and memory. The first quarter of the time is compared with the last:
-both should be flat.
+both should be flat. A soak of more members than an API keeps in memory begins when those caches are full.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,28 +12,35 @@ import psutil
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from engage.bench.clients import app_client, visit_client
+from engage.bench.clients import app_client, http_client, visit_client
 from engage.bench.clients.app_client import AppCount, OpenApps
+from engage.bench.clients.http_client import SendAll, SignTokens, TokensSigned
+from engage.bench.clients.load import request_load
 from engage.bench.clients.visit_client import MakeVisits, VisitsMade
 from engage.bench.figures import Figure, median
 from engage.bench.setup import processes
 from engage.bench.setup.agreement import Agreed, apps_agree
 from engage.bench.setup.child_program import ChildProgram, child_program
 from engage.bench.setup.commands import MIB, postgres_mib
-from engage.bench.setup.constants import COUNTRY, PRESET, PROGRAM, raise_file_limit
+from engage.bench.setup.constants import COUNTRY, HOME, PRESET, PROGRAM, raise_file_limit
 from engage.bench.setup.environment import Environment
 from engage.bench.setup.members import add_members, vacuum
 from engage.bench.sizes import Sizes
 from engage.embedded.supervisor import Supervisor
 from engage.flows.operations.keys import create_key
 from engage.programs import preset
+from engage.runtime.member_cache import MEMBERS_CACHED
 from engage.runtime.services import Services, open_services
+from engage.tokens.verifier import TOKENS_CACHED
 
 MOST_P50: Final = 1.2
 MOST_P99: Final = 1.5
 MOST_MEMORY: Final = 1.1
 PREFIX: Final = "soak-01234567-0123-0123-0123-"
 WARM: Final = "warmsoak-"
+CACHED: Final = "cached-01234567-0123-0123-0123-"
+MOST_CACHED: Final = max(MEMBERS_CACHED, TOKENS_CACHED)
+AT_ONCE: Final = 20_000
 MOST_VISITS: Final = 5_000  # A second, at most, of any machine.
 MOST_WARM_S: Final = 20.0
 MINUTE_S: Final = 60.0
@@ -78,10 +85,14 @@ async def run(env: Environment) -> list[Figure]:
             site = Site(env, services, supervisor, key, visitors, apps)
             most = await _most_visits(site)
             rate = env.sizes.load * most
+            members = ceil(rate * env.sizes.minutes * MINUTE_S)
+            caches_are_full = members >= MOST_CACHED
+            if caches_are_full:
+                await _fill_caches(site)
             minutes = await _soak(site, rate)
             env.report("soak: comparing with the ledger")
             agreed = await apps_agree(services, apps, PROGRAM, PREFIX)
-    return _figures(most, minutes, agreed)
+    return _figures(most, minutes, agreed, caches_are_full=caches_are_full)
 
 
 async def _most_visits(site: Site) -> float:
@@ -92,6 +103,19 @@ async def _most_visits(site: Site) -> float:
     site.env.report(f"soak: {warm_s:.0f} s at full load")
     made = await site.visitors.call(_visits(site, WARM, 0, members, warm_s, None), VisitsMade)
     return made.visits / made.seconds
+
+
+async def _fill_caches(site: Site) -> None:
+    """Let as many other members open the app as the API keeps in memory."""
+    env = site.env
+    await _add(site, CACHED, MOST_CACHED)
+    env.report(f"soak: {MOST_CACHED:,} members open the app")
+    async with child_program(http_client, env.folder.logs) as client:
+        await client.call(SignTokens(str(env.folder.sandbox), PROGRAM, CACHED, MOST_CACHED), TokensSigned)
+        for first in range(0, MOST_CACHED, AT_ONCE):
+            count = min(AT_ONCE, MOST_CACHED - first)
+            request = SendAll(env.settings.api_port, "GET", HOME, CACHED, first, count, env.sizes.connections)
+            await request_load(client, request, {200: count})
 
 
 async def _soak(site: Site, rate: float) -> list[Minute]:
@@ -139,7 +163,8 @@ def _visits(
         first=first,
         count=count,
         seconds=seconds,
-        connections=env.sizes.connections,
+        # The API closes a connection that is idle for seconds.
+        connections=min(env.sizes.connections, ceil(rate or env.sizes.connections)),
         rate=rate,
     )
 
@@ -162,7 +187,9 @@ def _line(minute: Minute) -> str:
     return f"{made.visits / made.seconds:.0f} visits/s, {latencies}; MiB: {memory}{unexpected}"
 
 
-def _figures(most: float, minutes: Sequence[Minute], agreed: Agreed) -> list[Figure]:
+def _figures(
+    most: float, minutes: Sequence[Minute], agreed: Agreed, *, caches_are_full: bool
+) -> list[Figure]:
     visits = sum(minute.visits.visits for minute in minutes)
     seconds = sum(minute.visits.seconds for minute in minutes)
     return [
@@ -176,7 +203,7 @@ def _figures(most: float, minutes: Sequence[Minute], agreed: Agreed) -> list[Fig
         ),
         _answered(minutes),
         *_latencies(minutes),
-        *_memories(minutes),
+        *_memories(minutes, caches_are_full=caches_are_full),
         Figure(
             benchmark="soak",
             what="apps that show the balance and seq of the ledger in the end",
@@ -211,10 +238,12 @@ def _latencies(minutes: Sequence[Minute]) -> Iterator[Figure]:
             yield _flat(f"p99 of a {kind}", [each.p99_s * 1000 for each in measured], "ms", MOST_P99)
 
 
-def _memories(minutes: Sequence[Minute]) -> Iterator[Figure]:
+def _memories(minutes: Sequence[Minute], *, caches_are_full: bool) -> Iterator[Figure]:
     for part in minutes[0].mib:
-        # The servers keep what they are given: their memory grows with the members and the credits.
-        at_most = MOST_MEMORY if part in PARTS else None
+        # The servers keep what they are given: their memory grows with the members and the credits. So does
+        # that of an API until it has as many members as it keeps.
+        is_bounded = part in PARTS and (part != "api" or caches_are_full)
+        at_most = MOST_MEMORY if is_bounded else None
         yield _flat(f"memory: {part}", [minute.mib[part] for minute in minutes], "MiB", at_most)
 
 

@@ -39,9 +39,21 @@ class LoadResult(Struct, frozen=True):
 
 
 class Connection(asyncio.Protocol):
-    """A connection with one request at a time. `response` is the last one, with its head."""
+    """A connection with one request at a time. `response` is the last one, with its head.
 
-    __slots__ = ("_load", "_partial", "_sent_at", "response", "transport")
+    A server closes a connection that is idle for seconds. The next request opens it again.
+    """
+
+    __slots__ = (
+        "_is_lost",
+        "_is_waiting",
+        "_load",
+        "_partial",
+        "_sent_at",
+        "_unsent",
+        "response",
+        "transport",
+    )
 
     transport: asyncio.Transport
 
@@ -49,16 +61,25 @@ class Connection(asyncio.Protocol):
         self._load = load
         self._partial = b""
         self._sent_at = 0.0
+        self._unsent = b""
+        self._is_waiting = self._is_lost = False
         self.response = b""
 
     def send(self, request: bytes, due: float | None = None) -> None:
         """Send a request. Its latency counts from `due`, in seconds of perf_counter, or from now."""
         self._sent_at = time.perf_counter() if due is None else due
-        self.transport.write(request)
+        self._is_waiting = True
+        if self._is_lost:
+            self._load.open_again(self, request)
+        elif self.transport.is_closing():
+            self._unsent = request
+        else:
+            self.transport.write(request)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transport has the methods of asyncio.Transport but is no subclass.
         self.transport = cast(asyncio.Transport, transport)
+        self._is_lost = False
 
     def data_received(self, data: bytes) -> None:
         if self._partial:
@@ -68,11 +89,17 @@ class Connection(asyncio.Protocol):
             self._partial = data
             return
         self._partial = b""
+        self._is_waiting = False
         self.response = data
         self._load.receive(self, data[9:12], time.perf_counter() - self._sent_at)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._load.fail(f"the server closed a connection ({exc})")
+        self._is_lost = True
+        if self._unsent:
+            request, self._unsent = self._unsent, b""
+            self._load.open_again(self, request)
+        elif self._is_waiting:
+            self._load.fail(f"the server closed a connection without an answer ({exc})")
 
 
 def _end(data: bytes) -> int | None:
@@ -94,7 +121,9 @@ class Load:
     def __init__(self, responses: int, on_response: Callable[[Connection], None]) -> None:
         self._missing = responses
         self._on_response = on_response
+        self._port = 0
         self._connections: list[Connection] = []
+        self._opening: set[asyncio.Task[None]] = set()
         self._statuses: Counter[bytes] = Counter()
         self._latencies: list[float] = []
         self._finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -142,16 +171,38 @@ class Load:
         finally:
             # Closing a connection is no failure any more.
             self._finished.cancel()
+            for opening in self._opening:
+                opening.cancel()
+            await asyncio.gather(*self._opening, return_exceptions=True)
             for connection in self._connections:
                 connection.transport.abort()
             await asyncio.sleep(0)
 
     async def _connect(self, port: int, count: int) -> None:
-        loop = asyncio.get_running_loop()
+        self._port = port
         async with asyncio.timeout(CONNECT_S):
             for _ in range(count):
-                _, connection = await loop.create_connection(lambda: Connection(self), HOST, port)
+                connection = Connection(self)
+                await self._open(connection)
                 self._connections.append(connection)
+
+    async def _open(self, connection: Connection) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: connection, HOST, self._port)
+
+    def open_again(self, connection: Connection, request: bytes) -> None:
+        """Open a connection that the server closed while it was idle, and send a request."""
+        opening = asyncio.create_task(self._open_again(connection, request))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    async def _open_again(self, connection: Connection, request: bytes) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self._open(connection)
+        except OSError as error:  # TimeoutError too.
+            self.fail(f"the server takes no connection ({error})")
+        else:
+            connection.transport.write(request)
 
     def _result(self, seconds: float, busy_s: float) -> LoadResult:
         return LoadResult(
