@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from engage.torture.checks import feed, limits, orders, spending, statement
 from engage.torture.checks.books import Balance, Coupon, Entry, Hold, Withdrawal
 from engage.torture.checks.decisions import Decisions, differences, expected_tap
+from engage.torture.members.sockets import DELAY_S
 from engage.torture.record import Closed, Opened, Pushed
 from tests.torture.evidence import BEGAN, MEMBER, Written, credit_row, tap_credit, uuid
 
@@ -286,7 +287,7 @@ def test_a_socket_that_missed_the_last_change_is_found(written: Written, seq: in
     open_socket(written)
     push(written, seq, "snapshot")
     written.send("getHome", "GET", answer={"balance": {"seq": 4}})
-    written.record.add(Closed(at=written.at + 10, member=MEMBER, socket=1, code=1000))
+    written.record.add(Closed(at=written.at + DELAY_S + 1, member=MEMBER, socket=1, code=1000))
     assert bool(written.found(feed.last_states_are_pushed)) is is_broken
 
 

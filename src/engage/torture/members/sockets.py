@@ -15,8 +15,9 @@ from engage.torture.record import Closed, Opened, Pushed, Record
 
 OPEN_S: Final = (2.0, 25.0)
 PAUSE_S: Final = (0.1, 2.0)
-# A push may come so long after the answer to the request that changed something.
-DELAY_S: Final = 5.0
+# A push may come so long after the answer to the request that changed something: where the part that was to
+# push it is killed, a worker takes outbox rows of five seconds ago, every five seconds.
+DELAY_S: Final = 12.0
 CONNECT_S: Final = 10.0
 
 
