@@ -121,6 +121,12 @@ def values_of(text: str) -> tuple[str, ...]:
     return tuple(value for line in text.split("\n") if (value := line.rstrip("\r")).strip())
 
 
+def names_a_database(environment: Mapping[str, str]) -> bool:
+    """True if an environment names an installation by its database, as a value or as a file."""
+    variable = variable_of("database_url")
+    return variable in environment or bool(environment.get(variable + FILE_SUFFIX))
+
+
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Raises SettingsError."""
     found, files = _read(os.environ if environment is None else environment, VARIABLES)

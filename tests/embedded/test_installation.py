@@ -133,6 +133,18 @@ async def test_without_a_folder_the_environment_is_used(monkeypatch: pytest.Monk
         assert settings.database_url == "postgresql+asyncpg://somewhere/engage"
 
 
+async def test_the_database_of_the_environment_may_be_named_by_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "database_url"
+    file.write_text("postgresql+asyncpg://somewhere/engage\n")
+    monkeypatch.setenv("ENGAGE_DATABASE_URL_FILE", str(file))
+    for name in ("STATE", "QUEUE", "TOPICS"):
+        monkeypatch.setenv(f"ENGAGE_{name}_URL", "redis://somewhere")
+    async with open_installation(None) as settings:
+        assert settings.database_url == "postgresql+asyncpg://somewhere/engage"
+
+
 def _lock(path: Path) -> None:
     with lock_folder(folder_at(path)):
         pass

@@ -33,7 +33,7 @@ COMMANDS = {
     "api": ("engage.cli.processes:api", "Serve the HTTP API."),
     "feed": ("engage.cli.processes:feed", "Serve the websocket feed."),
     "worker": ("engage.cli.processes:worker", "Do the work that is due, such as settlement."),
-    "migrate": ("engage.cli.processes:migrate", "Update the database's tables."),
+    "migrate": ("engage.cli.migrate:migrate", "Update the database's tables."),
     "bench": ("engage.cli.bench:bench", "Measure this machine."),
     "torture": ("engage.cli.torture:torture", "Break an installation and check its promises."),
     "openapi": ("engage.cli.openapi:openapi", "Write the HTTP contract."),

@@ -16,7 +16,7 @@ from engage.embedded.data_folder import DEFAULT_FOLDER, DataFolder, folder_at, i
 from engage.embedded.errors import FolderInUse, InstallationError
 from engage.embedded.run_file import Run
 from engage.embedded.supervisor import Supervisor, start_all
-from engage.settings import Settings, from_environment, to_environment
+from engage.settings import Settings, from_environment, names_a_database, to_environment
 
 STARTING_S = 15.0  # Time for another run of the same folder to become reachable.
 
@@ -125,7 +125,7 @@ async def open_installation(path: Path | None) -> AsyncIterator[Settings]:
 
     Raises InstallationError, SettingsError.
     """
-    if path is None and "ENGAGE_DATABASE_URL" in os.environ:
+    if path is None and names_a_database(os.environ):
         yield from_environment()
         return
     folder = folder_at(path or DEFAULT_FOLDER)
