@@ -14,7 +14,7 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 BLOCK = re.compile(
     r"\n\[tool\.uv\]\n# Written by \.ci/pin\.py\.\nconstraint-dependencies = \[\n.*?\n\]\n", re.DOTALL
 )
-COMPILE = "uv pip compile pyproject.toml --universal --group dev --no-header --no-annotate"
+COMPILE = "uv pip compile pyproject.toml --universal --group dev --group deployment --no-header --no-annotate"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Several APIs and feeds behind the proxy of deploy/haproxy.cfg, of which some are killed or restarted.
+"""APIs and feeds behind the proxy of deploy/haproxy/haproxy.cfg, of which some are killed or restarted.
 
 Each test ends other processes than the others.
 """
@@ -161,6 +161,21 @@ async def expect_one_tap_each(site: Site, members: list[Member]) -> None:
             assert (await post_until_available(client, TAPS, headers=member)).status_code in (202, 409)
             credits = (await client.get("/v1/me/credits", headers=member)).json()["items"]
             assert [credit["rule"] for credit in credits].count("fuel") == 1
+
+
+async def test_the_proxy_says_that_it_runs_whatever_is_behind(tmp_path: Path) -> None:
+    nobody: dict[str, list[int]] = {"api": [], "feed": []}
+    async with (
+        haproxy(tmp_path, nobody, ready_at="/health/proxy") as port,
+        httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=WITHIN_S) as client,
+    ):
+        assert (await client.get("/health/proxy")).status_code == 200
+        asked = await client.get("/health/live")
+    assert (asked.status_code, asked.json()["code"], asked.headers["retry-after"]) == (
+        503,
+        "unavailable",
+        "1",
+    )
 
 
 async def test_a_clock_that_was_advanced_is_advanced_for_whom_another_api_answers(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""The proxy of deploy/haproxy.cfg, in front of processes of this machine."""
+"""The proxy of deploy/haproxy/haproxy.cfg, in front of processes of this machine."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from engage.embedded.child_process import ProcessSpec, start
 from tests.support.ports import HOST, server_port
 
-CONFIGURATION = Path(__file__).parents[2] / "deploy" / "haproxy.cfg"
+CONFIGURATION = Path(__file__).parents[2] / "deploy" / "haproxy" / "haproxy.cfg"
 # Where Debian installs it, which is not in everybody's path.
 PROGRAM = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
 # As many as a shell may have without a right of its own; the file asks for descriptors of 20,000.
@@ -22,12 +22,12 @@ def on_this_machine(text: str, port: int, servers: Mapping[str, Sequence[int]]) 
     """Return the configuration with these servers of each backend, on this machine."""
     text = _changed(text, r"^    bind :8080$", f"    bind {HOST}:{port}")
     text = _changed(text, r"^    maxconn \d+$", f"    maxconn {CONNECTIONS}")
-    # Their names would come from Docker's network. Everything else of a line stays.
-    text = _changed(text, r"^resolvers docker\n(?: .*\n)+", "")
+    # Their names would come from the network of a container. Everything else of a line stays.
+    text = _changed(text, r"^resolvers system\n(?: .*\n)+", "")
     for name, ports in servers.items():
         template = re.search(rf"^    server-template {name} \S+ \S+ (.*)$", text, re.MULTILINE)
         assert template is not None
-        options = template[1].replace("resolvers docker ", "").replace("init-addr none", "").strip()
+        options = template[1].replace("resolvers system ", "").replace("init-addr none", "").strip()
         lines = [f"    server {name}{n} {HOST}:{at} {options}" for n, at in enumerate(ports)]
         text = text.replace(template[0], "\n".join(lines))
     return text
@@ -39,12 +39,12 @@ def _changed(text: str, pattern: str, by: str) -> str:
     return changed
 
 
-async def is_live(port: int) -> bool:
+async def is_live(port: int, path: str = "/health/live") -> bool:
     """Ask for the liveness of what listens on a port. Cheap, because it is asked again and again."""
     try:
         reader, writer = await asyncio.open_connection(HOST, port)
         try:
-            writer.write(b"GET /health/live HTTP/1.1\r\nHost: engage\r\nConnection: close\r\n\r\n")
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: engage\r\nConnection: close\r\n\r\n".encode())
             return b" 200 " in await reader.readline()
         finally:
             writer.close()
@@ -54,8 +54,10 @@ async def is_live(port: int) -> bool:
 
 
 @asynccontextmanager
-async def haproxy(folder: Path, servers: Mapping[str, Sequence[int]]) -> AsyncIterator[int]:
-    """Run the proxy until the block ends. Yields its port."""
+async def haproxy(
+    folder: Path, servers: Mapping[str, Sequence[int]], *, ready_at: str = "/health/live"
+) -> AsyncIterator[int]:
+    """Run the proxy until the block ends. Yields its port, once `ready_at` answers."""
     assert PROGRAM is not None
     port = server_port()
     file = folder / "haproxy.cfg"
@@ -68,7 +70,7 @@ async def haproxy(folder: Path, servers: Mapping[str, Sequence[int]]) -> AsyncIt
             command=[PROGRAM, "-db", "-f", str(file)],
             log=folder / "haproxy.log",
             directory=folder,
-            ready=partial(is_live, port),
+            ready=partial(is_live, port, ready_at),
         )
     )
     try:

