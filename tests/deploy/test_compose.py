@@ -1,11 +1,9 @@
 """docker-compose.yml, as `docker compose` reads it: what runs, with which rights, and who can reach it."""
 
-import asyncio
 import ipaddress
 import re
 import stat
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from engage.feed.session import Timeouts
 from engage.metrics.numbers import Counter
 from engage.metrics.port import Page, open_port
 from engage.settings import SECRETS, Settings, from_environment, require_pepper, values_of, variable_of
-from tests.support.compose import PROGRAM, ROOT, Service, composed, services
+from tests.support.compose import PROGRAM, ROOT, Service, composed, is_healthy, services
 from tests.support.haproxy import PROGRAM as HAPROXY
 from tests.support.ports import HOST, server_port
 from workers.run import STOP_S
@@ -288,30 +286,17 @@ def test_each_part_but_the_migration_has_a_health_check_of_its_image() -> None:
     }
 
 
-@pytest.mark.parametrize(("status", "is_healthy"), [(200, True), (503, False)])
-async def test_a_part_is_healthy_while_it_says_so(status: int, is_healthy: bool) -> None:
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+async def test_a_part_is_healthy_while_it_says_so(status: int, healthy: bool) -> None:
     async def live() -> Page:
         return Page(b"{}", status=status)
 
     async with open_port(HOST, 0, {"/health/live": live}, Counter("requests", "", ("status",))) as port:
-        assert await _is_healthy(port) == is_healthy
+        assert await is_healthy(port) == healthy
 
 
 async def test_a_part_that_does_not_listen_is_not_healthy() -> None:
-    assert not await _is_healthy(server_port())
-
-
-async def _is_healthy(port: int) -> bool:
-    """Run the health check of the API, which asks another port here."""
-    _, program, *arguments = services()["api"]["healthcheck"]["test"]
-    assert program == "python"
-    own = str(services()["api"]["environment"]["ENGAGE_OPERATIONS_PORT"])
-    command = [word.replace(own, str(port)) for word in arguments]
-    assert command != arguments
-    checking = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stderr=asyncio.subprocess.DEVNULL
-    )
-    return await checking.wait() == 0
+    assert not await is_healthy(server_port())
 
 
 def seconds(text: str) -> int:
@@ -336,6 +321,13 @@ def test_the_tables_are_up_to_date_before_a_part_starts() -> None:
     command, wait, wait_s = services()["migrate"]["command"]
     assert (command, wait) == ("migrate", "--wait")
     assert int(wait_s) >= seconds(services()["postgres"]["healthcheck"]["start_period"])
+
+
+def test_the_proxy_has_the_limits_of_its_file() -> None:
+    presets = dict(re.findall(r"presetenv (\S+) (\S+)", (ROOT / "deploy/haproxy/haproxy.cfg").read_text()))
+    given = services()["proxy"]["environment"]
+    assert given == {name: presets[name] for name in given}
+    assert {presets["ENGAGE_PROXY_API"], presets["ENGAGE_PROXY_FEED"]} == {"api:8080", "feed:8081"}
 
 
 @pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed")

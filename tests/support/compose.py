@@ -1,5 +1,6 @@
 """The deployment of docker-compose.yml as the real `docker compose` reads it. No engine is needed."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -47,3 +48,17 @@ def composed(*overlays: str) -> dict[str, Any]:
 def services(*overlays: str) -> dict[str, Service]:
     found: dict[str, Service] = composed(*overlays)["services"]
     return found
+
+
+async def is_healthy(port: int) -> bool:
+    """Run the health check of a part of engage, whose operations port is another one here."""
+    service = services()["api"]
+    _, program, *arguments = service["healthcheck"]["test"]
+    assert program == "python"
+    own = str(service["environment"]["ENGAGE_OPERATIONS_PORT"])
+    command = [word.replace(own, str(port)) for word in arguments]
+    assert command != arguments
+    checking = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stderr=asyncio.subprocess.DEVNULL
+    )
+    return await checking.wait() == 0
