@@ -48,7 +48,7 @@ OPERATIONS: Mapping[str, Any] = {
 NOT_ALL_THAT_FITS = (
     *("listCredits", "listEntries", "listCoupons", "getMemberBalance", "advanceClock"),
     *("adjustPoints", "quoteCheckout", "holdPoints", "createWithdrawal"),
-    *("listSegments", "updateSegment", "listAuditLog", "startBacktest"),
+    *("listSegments", "updateSegment", "listAuditLog", "startBacktest", "listCampaigns", "duplicateCampaign"),
     *("listReferrals", "listSuspicions", "listDrawEntries", "getLeaderboard", "updateDisplayName"),
 )
 BEYOND_SCHEMAS = {
