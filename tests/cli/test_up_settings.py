@@ -20,6 +20,7 @@ from engage.settings import (
 VALUES = {
     "reports_max_age_s": "7",
     "jwt_max_age_s": "8",
+    "jwks_max_age_s": "9",
     "traces_ratio": "0.5",
     "forwarded_header": "forwarded",
     "oidc_issuer": "https://sign-in.example",
