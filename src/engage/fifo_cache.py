@@ -19,7 +19,7 @@ class FifoCache(OrderedDict[K, V]):
         self._capacity = capacity
 
     def keep(self, key: K, value: V) -> None:
-        """Add or replace an entry. The oldest ones make room for a new one."""
+        """Add or replace an entry. The oldest one makes room for a new one."""
         self[key] = value
-        while len(self) > self._capacity:
+        if len(self) > self._capacity:
             self.popitem(last=False)

@@ -163,8 +163,7 @@ def _visits(
         first=first,
         count=count,
         seconds=seconds,
-        # The API closes a connection that is idle for seconds.
-        connections=min(env.sizes.connections, ceil(rate or env.sizes.connections)),
+        connections=env.sizes.connections,
         rate=rate,
     )
 
