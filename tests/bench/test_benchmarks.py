@@ -89,7 +89,7 @@ async def test_a_benchmark_returns_figures_and_stops_its_processes(
     name: str, env: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soak, "MOST_CACHED", 8)  # So that a short soak fills the caches too.
-    before = set(psutil.Process().children(recursive=True))
+    before = started_by_us(psutil.Process())
     figures: list[Figure] = []
     await collect(BENCHMARKS[name](env), figures)
     assert figures
@@ -97,10 +97,7 @@ async def test_a_benchmark_returns_figures_and_stops_its_processes(
         assert figure.benchmark == name
         assert figure.value > 0
         assert figure.ratio is None or figure.ratio > 0
-    # PostgreSQL starts and stops its own children.
-    children = psutil.Process().children(recursive=True)
-    left = {child for child in children if "engage" in (line := command(child)) and "postgres:" not in line}
-    assert left <= before
+    assert started_by_us(psutil.Process()) <= before
 
 
 def test_an_interrupted_run_leaves_no_process_and_no_file(parent: Path) -> None:
@@ -150,6 +147,18 @@ def test_clients_start_without_the_engine(module: str) -> None:
         [sys.executable, "-c", code, *HEAVY], capture_output=True, text=True, check=True, timeout=END_S
     )
     assert done.stdout.strip() == "[]"
+
+
+def started_by_us(parent: psutil.Process) -> set[psutil.Process]:
+    """Descendants of `parent` that are parts of engage, without those that a PostgreSQL starts itself.
+
+    A child that PostgreSQL has just forked has the command of its parent, so its own tells nothing.
+    """
+    try:
+        children = {child for child in parent.children() if "engage" in command(child)}
+    except psutil.NoSuchProcess:
+        return set()
+    return children.union(*(started_by_us(child) for child in children if "postgres" not in command(child)))
 
 
 def is_server(child: psutil.Process) -> bool:

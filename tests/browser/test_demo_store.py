@@ -363,6 +363,7 @@ async def test_an_order_is_bought_delivered_and_returned(page: Page) -> None:
 async def test_points_become_a_coupon_and_the_coupon_a_discount(page: Page) -> None:
     await page.evaluate(POST_FOR_MEMBER, {"points": 600})
     await page.click("#plus-5-min")
+    await shows(page, active=JOINING + 150 + 600, pending=0)
     await go_to(page, "shop")
     await page.locator("#rewards li").first.get_by_role("button").click()
     coupon = page.locator("#coupons li")

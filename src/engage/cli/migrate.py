@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from engage import logs
+from engage.cli.options import Range
 from engage.cli.run import NEWER_TABLES
 from engage.connections.postgres import cannot_now
 from engage.connections.schema_version import PART
@@ -25,7 +26,7 @@ log = structlog.get_logger()
 @click.option(
     "--wait",
     "wait_s",
-    type=click.FloatRange(min=0),
+    type=Range(min=0),
     default=0.0,
     metavar="SECONDS",
     help="Try again for as long as the database cannot be reached, or another `engage migrate` is at work.",
