@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import pytest
 
+from engage.connections import cancellation
 from engage.domain.refusals import Unavailable
 from engage.runtime import background
 from engage.runtime.background import Loop, LoopProblem, Loops, running
@@ -48,8 +49,7 @@ async def test_a_failing_loop_goes_on_and_is_a_problem_until_it_works(
     loops, turns = Loops(), Turns(error)
     async with running(loops.repeat("programs", turns.turn, every_s=0.001)):
         await eventually(lambda: loops.problems() == [LoopProblem("programs", stuck=False, error=name)])
-        assert not loops.are_stuck()
-        assert turns.count > 2
+        await eventually(lambda: turns.count > 2 and not loops.are_stuck())
         turns.error = None
         await eventually(lambda: loops.problems() == [])
 
@@ -99,6 +99,37 @@ async def test_a_loop_ends_although_its_work_swallows_the_cancellation(raised: E
 
     async with asyncio.timeout(WITHIN_S), running(loops.repeat("heartbeat", turn, first=True)):
         await begun.wait()
+
+
+async def test_work_without_a_loop_of_ours_ends_although_it_swallows_a_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the start of an API does, which goes on until the servers answer."""
+    monkeypatch.setattr(cancellation, "AGAIN_S", 0.01)
+    begun = asyncio.Event()
+
+    async def start() -> None:
+        with suppress(asyncio.CancelledError):
+            begun.set()
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(WITHIN_S), running(start()):
+        await begun.wait()
+
+
+async def test_an_error_of_what_ran_is_raised_at_the_end() -> None:
+    begun = asyncio.Event()
+
+    async def fail() -> None:
+        begun.set()
+        raise ZeroDivisionError
+
+    failing = running(fail())
+    await failing.__aenter__()
+    await begun.wait()
+    with pytest.raises(ZeroDivisionError):
+        await failing.__aexit__(None, None, None)
 
 
 @pytest.mark.usefixtures("quick")

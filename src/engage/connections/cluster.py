@@ -17,6 +17,7 @@ from redis.asyncio.cluster import ClusterParser
 from redis.exceptions import AskError, MovedError, RedisError, ResponseError, TryAgainError
 
 from engage.connections import valkey
+from engage.connections.cancellation import cancel_all
 from engage.connections.logins import Url
 from engage.connections.servers import Call, Servers, Standalone, run_on, scan_one
 from engage.connections.slots import Address, SlotMap, others_first, slot_of
@@ -122,9 +123,7 @@ class Cluster:
 
     async def aclose(self) -> None:
         tasks = [task for task in (self._watching, self._refreshing, *self._closing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(tasks)
         clients, self._clients = self._clients, {}
         for client in clients.values():
             await client.aclose()

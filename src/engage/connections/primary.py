@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
+from engage.connections.cancellation import cancel_all
 from engage.connections.logins import Login, Logins
 from engage.connections.server_version import check_postgres
 from engage.connections.sockets import keep_alive
@@ -180,9 +181,7 @@ class Primary:
             self._at = next(a for task, a in attempts.items() if _result(task) is chosen)
             return chosen
         finally:
-            for task in attempts:
-                task.cancel()
-            await asyncio.gather(*attempts, return_exceptions=True)
+            await cancel_all(attempts)
             for task in attempts:
                 opened = _result(task)
                 if opened is not None and opened is not chosen:

@@ -12,6 +12,7 @@ from typing import Any, Final, Never
 import structlog
 from msgspec import Struct
 
+from engage.connections.cancellation import cancel_all
 from engage.domain.refusals import Unavailable
 
 log = structlog.get_logger()
@@ -155,11 +156,10 @@ async def running(*coroutines: Coroutine[Any, Any, object]) -> AsyncIterator[Non
     try:
         yield
     finally:
+        await cancel_all(tasks)
         for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                raise outcome
+            if not task.cancelled() and isinstance(error := task.exception(), Exception):
+                raise error
 
 
 async def _error_of(work: Awaitable[object], *, within_s: float | None = None) -> BaseException | None:

@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as ValkeyConnectionError
 
 from engage.connections import valkey
+from engage.connections.cancellation import cancel_all
 from engage.connections.servers import Servers
 from engage.connections.slots import Address
 from engage.connections.valkey import away_is_unavailable
@@ -178,9 +179,7 @@ class Subscriptions:
 
     async def _end_lines(self) -> None:
         lines, self._lines = list(self._lines.values()), {}
-        for line in lines:
-            line.task.cancel()
-        await asyncio.gather(*(line.task for line in lines), return_exceptions=True)
+        await cancel_all(line.task for line in lines)
         for line in lines:
             self._unplace(line)
 
@@ -254,9 +253,7 @@ class _Line:
                     for task in done:
                         task.result()
                 finally:
-                    for task in both:
-                        task.cancel()
-                    await asyncio.gather(*both, return_exceptions=True)
+                    await cancel_all(both)
             finally:
                 # It is subscribed to something: nobody else can use it.
                 await connection.disconnect()
