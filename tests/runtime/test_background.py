@@ -49,7 +49,8 @@ async def test_a_failing_loop_goes_on_and_is_a_problem_until_it_works(
     loops, turns = Loops(), Turns(error)
     async with running(loops.repeat("programs", turns.turn, every_s=0.001)):
         await eventually(lambda: loops.problems() == [LoopProblem("programs", stuck=False, error=name)])
-        await eventually(lambda: turns.count > 2 and not loops.are_stuck())
+        await eventually(lambda: turns.count > 2)
+        assert not loops.are_stuck()
         turns.error = None
         await eventually(lambda: loops.problems() == [])
 

@@ -72,7 +72,7 @@ def postgres_mib() -> float:
         sum(
             _rss(each, private=True)
             for each in psutil.Process().children(recursive=True)
-            if _name(each).startswith("postgres")
+            if name_of(each).startswith("postgres")
         )
         / MIB
     )
@@ -85,7 +85,7 @@ def _rss(process: psutil.Process, *, private: bool = False) -> int:
     return 0
 
 
-def _name(process: psutil.Process) -> str:
+def name_of(process: psutil.Process) -> str:
     with suppress(psutil.Error):
         return str(process.name())
     return ""

@@ -8,7 +8,7 @@ import psutil
 from msgspec import Struct
 from redis.asyncio import Redis
 
-from engage.bench.setup.commands import MIB, postgres_mib
+from engage.bench.setup.commands import MIB, name_of, postgres_mib
 from engage.bench.setup.cpu import CpuTimes, cpu_times, used_s
 from engage.embedded.supervisor import Supervisor
 
@@ -45,10 +45,6 @@ async def read_use(supervisor: Supervisor, state_url: str) -> PartUse:
 def _servers() -> dict[int, str]:
     named = {}
     for child in psutil.Process().children(recursive=True):
-        try:
-            match = _SERVER.match(child.name())
-        except psutil.NoSuchProcess:
-            continue
-        if match:
+        if match := _SERVER.match(name_of(child)):
             named[child.pid] = match.group()
     return named

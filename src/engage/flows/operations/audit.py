@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from engage.audit import Check, Finding, Published, passes, run_checks
 from engage.clock import Clock
+from engage.connections.cancellation import cancel_all
 from engage.ledger.checks import LEDGER_CHECKS
 from engage.ledger.totals import Totals, read_totals
 from engage.runtime.campaign_cache import indexes
@@ -134,9 +135,7 @@ async def _all_of(running: Sequence[Coroutine[Any, Any, None]]) -> None:
     try:
         await asyncio.gather(*tasks)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_all(tasks)
 
 
 async def _read_published(conn: AsyncConnection) -> Published:

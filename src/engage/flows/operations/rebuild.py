@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from engage.connections.cancellation import cancel_all
 from engage.domain.keys import MemberKey
 from engage.domain.leaderboards.kind import LEADERBOARD
 from engage.domain.refusals import Unavailable
@@ -155,9 +156,7 @@ async def _load_members(services: Services, patience: _Patience, on_progress: On
     try:
         await asyncio.gather(*loaders)
     finally:
-        for loader in loaders:
-            loader.cancel()
-        await asyncio.gather(*loaders, return_exceptions=True)
+        await cancel_all(loaders)
     return members.finish(), members.loaded
 
 
